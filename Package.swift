@@ -1,0 +1,59 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+/// libtorch as `Tools/bootstrap.sh` leaves it: a link inside this folder, so that plain `swift build`
+/// finds it at build time and, through the run path, at run time.
+let libtorch = "\(Context.packageDirectory)/.libtorch"
+
+let package = Package(
+    name: "latent",
+    products: [
+        .executable(name: "latent", targets: ["LatentCLI"]),
+        .library(name: "Latent", targets: ["Latent"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        // C outside: what Swift cannot call by itself, and nothing more.
+        .systemLibrary(
+            name: "CSndFile", pkgConfig: "sndfile", providers: [.apt(["libsndfile1-dev"])]),
+        .systemLibrary(
+            name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
+        .target(name: "CEarlyVersion"),
+        .target(
+            name: "CTorch",
+            cxxSettings: [
+                .headerSearchPath("../../.libtorch/include"),
+                .unsafeFlags(["-Wno-deprecated-declarations", "-O2"]),
+            ],
+            linkerSettings: [
+                // Libraries that nothing refers to are dropped; CUDA's half of libtorch is opened
+                // by name when a CUDA device is asked for, so the CPU never waits for it.
+                .unsafeFlags([
+                    "-Xlinker", "--as-needed", "-L\(libtorch)/lib", "-ltorch_cpu", "-lc10",
+                    "-Xlinker", "-rpath", "-Xlinker", "\(libtorch)/lib",
+                ])
+            ]),
+
+        // Swift inside.
+        .target(name: "Torch", dependencies: ["CTorch"]),
+        .target(name: "Media", dependencies: ["CPNG", "CSndFile"]),
+        .target(name: "Latent", dependencies: ["Torch", "Media", "CCrypto"]),
+        .executableTarget(
+            name: "LatentCLI",
+            dependencies: [
+                "Latent", "CEarlyVersion",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        .target(name: "TestSupport", path: "Tests/TestSupport"),
+        .testTarget(name: "TorchTests", dependencies: ["Torch", "TestSupport"]),
+        .testTarget(name: "MediaTests", dependencies: ["Media", "TestSupport"]),
+        .testTarget(name: "LatentTests", dependencies: ["Latent", "TestSupport"]),
+        .testTarget(name: "LatentCLITests", dependencies: ["LatentCLI", "TestSupport"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx20
+)

@@ -1,0 +1,160 @@
+// Operations: unwrap, call, wrap.
+
+#include "Guard.hpp"
+
+using lt::guarded;
+using lt::yields;
+
+namespace {
+at::IntArrayRef list(const int64_t *values, size_t count) { return {values, count}; }
+
+std::optional<at::Tensor> optional(const LTTensor *tensor) {
+    return tensor ? std::optional<at::Tensor>(tensor->value) : std::nullopt;
+}
+}  // namespace
+
+#define UNARY(Name, expression)                                   \
+    LTStatus LTTensor##Name(const LTTensor *a, LTTensor **out) {  \
+        return yields(out, [&] { return expression(a->value); }); \
+    }
+#define BINARY(Name, expression)                                                     \
+    LTStatus LTTensor##Name(const LTTensor *a, const LTTensor *b, LTTensor **out) {  \
+        return yields(out, [&] { return expression(a->value, b->value); });          \
+    }
+
+BINARY(Add, at::add)
+BINARY(Subtract, at::sub)
+BINARY(Multiply, at::mul)
+BINARY(Divide, at::div)
+BINARY(Maximum, at::maximum)
+UNARY(Exp, at::exp)
+UNARY(Log, at::log)
+UNARY(Sqrt, at::sqrt)
+UNARY(Square, at::square)
+UNARY(Abs, at::abs)
+UNARY(Sigmoid, at::sigmoid)
+UNARY(Softplus, at::softplus)
+UNARY(ReLU, at::relu)
+UNARY(SiLU, at::silu)
+
+LTStatus LTTensorAffine(const LTTensor *a, double scale, double offset, LTTensor **out) {
+    return yields(out, [&] {
+        auto scaled = scale == 1 ? a->value : at::mul(a->value, scale);
+        return offset == 0 ? scaled : at::add(scaled, offset);
+    });
+}
+
+LTStatus LTTensorClamp(const LTTensor *a, double lower, double upper, LTTensor **out) {
+    return yields(out, [&] { return at::clamp(a->value, lower, upper); });
+}
+
+LTStatus LTTensorReshape(const LTTensor *a, const int64_t *shape, size_t rank, LTTensor **out) {
+    return yields(out, [&] { return a->value.reshape(list(shape, rank)); });
+}
+
+LTStatus LTTensorTranspose(const LTTensor *a, int64_t first, int64_t second, LTTensor **out) {
+    return yields(out, [&] { return a->value.transpose(first, second); });
+}
+
+LTStatus LTTensorNarrow(const LTTensor *a, int64_t axis, int64_t start, int64_t length,
+                        LTTensor **out) {
+    return yields(out, [&] { return a->value.narrow(axis, start, length); });
+}
+
+LTStatus LTTensorConcatenate(const LTTensor *const *tensors, size_t count, int64_t axis,
+                             LTTensor **out) {
+    return yields(out, [&] {
+        std::vector<at::Tensor> values;
+        values.reserve(count);
+        for (size_t i = 0; i < count; ++i) {
+            values.push_back(tensors[i]->value);
+        }
+        return at::cat(values, axis);
+    });
+}
+
+LTStatus LTTensorRepeatInterleave(const LTTensor *a, int64_t count, int64_t axis, LTTensor **out) {
+    return yields(out, [&] { return a->value.repeat_interleave(count, axis); });
+}
+
+LTStatus LTTensorPad(const LTTensor *a, const int64_t *padding, size_t count, double value,
+                     LTTensor **out) {
+    return yields(out, [&] { return at::constant_pad_nd(a->value, list(padding, count), value); });
+}
+
+LTStatus LTTensorSum(const LTTensor *a, const int64_t *axes, size_t count, bool keep,
+                     LTTensor **out) {
+    return yields(out, [&] { return a->value.sum(list(axes, count), keep); });
+}
+
+LTStatus LTTensorMean(const LTTensor *a, const int64_t *axes, size_t count, bool keep,
+                      LTTensor **out) {
+    return yields(out, [&] { return a->value.mean(list(axes, count), keep); });
+}
+
+LTStatus LTTensorLogSumExp(const LTTensor *a, int64_t axis, LTTensor **out) {
+    return yields(out, [&] { return at::logsumexp(a->value, axis); });
+}
+
+LTStatus LTTensorAllFinite(const LTTensor *a, bool *finite) {
+    return guarded([&] { *finite = at::isfinite(a->value).all().item<bool>(); });
+}
+
+LTStatus LTMatMul(const LTTensor *a, const LTTensor *b, LTTensor **out) {
+    return yields(out, [&] { return at::matmul(a->value, b->value); });
+}
+
+LTStatus LTLinear(const LTTensor *x, const LTTensor *weight, const LTTensor *bias, LTTensor **out) {
+    return yields(out, [&] { return at::linear(x->value, weight->value, optional(bias)); });
+}
+
+LTStatus LTConv1d(const LTTensor *x, const LTTensor *weight, int64_t stride, LTTensor **out) {
+    return yields(out, [&] { return at::conv1d(x->value, weight->value, {}, stride); });
+}
+
+LTStatus LTConv2d(const LTTensor *x, const LTTensor *weight, const LTTensor *bias, int64_t stride,
+                  int64_t padding, LTTensor **out) {
+    return yields(out, [&] {
+        return at::conv2d(x->value, weight->value, optional(bias), stride, padding);
+    });
+}
+
+LTStatus LTConvTranspose2d(const LTTensor *x, const LTTensor *weight, const LTTensor *bias,
+                           int64_t stride, int64_t padding, LTTensor **out) {
+    return yields(out, [&] {
+        return at::conv_transpose2d(x->value, weight->value, optional(bias), stride, padding);
+    });
+}
+
+LTStatus LTBinaryCrossEntropyWithLogits(const LTTensor *logits, const LTTensor *target,
+                                        LTTensor **out) {
+    return yields(out, [&] {
+        return at::binary_cross_entropy_with_logits(logits->value, target->value, {}, {},
+                                                    at::Reduction::None);
+    });
+}
+
+LTStatus LTResizeBilinear(const LTTensor *x, int64_t height, int64_t width, LTTensor **out) {
+    return yields(out, [&] {
+        return at::_upsample_bilinear2d_aa(x->value, {height, width}, /*align_corners=*/false);
+    });
+}
+
+LTStatus LTShortTimeFourier(const LTTensor *signal, int64_t fft_length, int64_t hop_length,
+                            const LTTensor *window, bool center, LTTensor **out) {
+    return yields(out, [&] {
+        return at::stft(signal->value, fft_length, hop_length, window->value.numel(), window->value,
+                        center, "reflect", /*normalized=*/false, /*onesided=*/true,
+                        /*return_complex=*/true);
+    });
+}
+
+LTStatus LTInverseShortTimeFourier(const LTTensor *spectrum, int64_t fft_length,
+                                   int64_t hop_length, const LTTensor *window, int64_t length,
+                                   LTTensor **out) {
+    return yields(out, [&] {
+        return at::istft(spectrum->value, fft_length, hop_length, window->value.numel(),
+                         window->value, /*center=*/true, /*normalized=*/false, /*onesided=*/true,
+                         length, /*return_complex=*/false);
+    });
+}

@@ -1,0 +1,34 @@
+/// The figures that a file can be ranked by; for all of them larger is more anomalous.
+public enum ScoreKind: String, Codable, Sendable, CaseIterable {
+    /// -E[log p(x|z)] over L draws, in nats (An & Cho 2015).
+    case reconstructionProbability = "reconstruction-probability"
+    /// The negative evidence lower bound, in nats.
+    case elbo
+    /// KL(q(z|x) ‖ p(z)), in nats.
+    case kl
+    /// Mean squared error of the reconstruction.
+    case mse
+}
+
+/// How the figures of an item's windows become one.
+public enum Aggregate: String, Codable, Sendable, CaseIterable {
+    /// The mean over the windows.
+    case mean
+    /// The largest.
+    case max
+    /// The mean of the largest tenth, at least one.
+    case topTenth = "top-tenth"
+
+    /// One figure from those of the windows, of which there is at least one.
+    public func callAsFunction(_ values: [Double]) -> Double {
+        switch self {
+        case .mean:
+            return values.reduce(0, +) / Double(values.count)
+        case .max:
+            return values.max() ?? 0
+        case .topTenth:
+            let count = Swift.max(1, values.count / 10)
+            return values.sorted(by: >).prefix(count).reduce(0, +) / Double(count)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+import Torch
+
+/// The figures of one file.
+public struct ItemScore: Sendable {
+    /// Each kind of score, aggregated over the windows; larger is more anomalous.
+    public let values: [ScoreKind: Double]
+    /// Number of windows.
+    public let windowCount: Int
+    /// SHA-256 of the file.
+    public let hash: ContentHash
+    /// Conversions on the way in that lose something.
+    public let conversions: [String]
+}
+
+/// Scores files by what a model makes of them.
+///
+/// The noise of a draw is keyed by (seed, content, window, draw): the score of a file depends on
+/// nothing that is scored with it, nor on batch size, order or threads beyond the rounding of
+/// float32.
+public final class Scorer {
+    /// How scoring is done; none of it changes a score beyond rounding, but the seed and draws.
+    public struct Configuration: Sendable {
+        /// The source of the draws.
+        public var seed: UInt64 = 0
+        /// L, draws of z for each window.
+        public var drawCount: Int
+        /// Windows of a batch.
+        public var batchSize = 32
+        /// Threads that read files ahead.
+        public var readerCount = 2
+
+        /// Makes a configuration.
+        public init(drawCount: Int) { self.drawCount = drawCount }
+    }
+
+    private let model: VAE
+    private let preprocessing: Preprocessing
+    private let aggregate: Aggregate
+    private let configuration: Configuration
+
+    /// Makes a scorer; the model stays on the calling thread.
+    public init(
+        model: VAE, preprocessing: Preprocessing, aggregate: Aggregate,
+        configuration: Configuration
+    ) {
+        self.model = model
+        self.preprocessing = preprocessing
+        self.aggregate = aggregate
+        self.configuration = configuration
+    }
+
+    private struct Entry {
+        let item: Item
+        let result: Result<ItemWindows, ItemFailed>
+        var figures: [ScoreKind: [Double]] = [:]
+        var windowsTaken = 0
+
+        var windowsLeft: Int {
+            guard case .success(let windows) = result else { return 0 }
+            return windows.count - windowsTaken
+        }
+    }
+
+    /// Why an item has no score.
+    public struct ItemFailed: Error, Sendable {
+        /// What is wrong with the file.
+        public let error: ItemError
+    }
+
+    /// Scores items and hands each result on in the order of the items.
+    ///
+    /// At most a few batches of windows are in memory, whatever the number of items.
+    ///
+    /// - Parameters:
+    ///   - items: consumed lazily, on reader threads
+    ///   - emit: called once for each item, on the calling thread; throwing ends the run
+    public func score(
+        _ items: some Sequence<Item>,
+        emit: (Item, Result<ItemScore, ItemFailed>) throws -> Void
+    ) throws {
+        let preprocessing = preprocessing
+        let reader = ReadAhead(
+            items.makeIterator(), threadCount: configuration.readerCount,
+            capacity: 2 * configuration.batchSize
+        ) { item in
+            Entry(
+                item: item,
+                result: Result { () throws(ItemFailed) in
+                    do {
+                        return try preprocessing.windows(ofFile: item.path)
+                    } catch {
+                        throw ItemFailed(error: ItemError(error))
+                    }
+                })
+        }
+        var waiting: [Entry] = []
+        var isAtEnd = false
+        while !isAtEnd || !waiting.isEmpty {
+            while !isAtEnd,
+                waiting.reduce(0, { $0 + $1.windowsLeft }) < configuration.batchSize,
+                waiting.count < 4 * configuration.batchSize
+            {
+                if let entry = reader.next() { waiting.append(entry) } else { isAtEnd = true }
+            }
+            try evaluateBatch(of: &waiting)
+            let done = waiting.prefix { $0.windowsLeft == 0 }.count
+            for entry in waiting.prefix(done) {
+                try emit(entry.item, entry.result.map { summary(entry, of: $0) })
+            }
+            waiting.removeFirst(done)
+        }
+    }
+
+    /// Takes a batch of windows from the front of the queue and adds their figures.
+    private func evaluateBatch(of waiting: inout [Entry]) throws {
+        var values: [Float] = []
+        var noise: [Float] = []
+        var owners: [Int] = []
+        for index in waiting.indices {
+            guard case .success(let windows) = waiting[index].result else { continue }
+            let take = min(waiting[index].windowsLeft, configuration.batchSize - owners.count)
+            guard take > 0 else { continue }
+            let length = windows.values.count / windows.count
+            let first = waiting[index].windowsTaken
+            values += windows.values[first * length..<(first + take) * length]
+            for window in first..<first + take {
+                noise += draws(of: windows.hash, window: window)
+                owners.append(index)
+            }
+            waiting[index].windowsTaken += take
+        }
+        guard !owners.isEmpty else { return }
+        let statistics = try model.statistics(
+            of: try model.batch(values), noise: noise, drawCount: configuration.drawCount)
+        for (position, owner) in owners.enumerated() {
+            let reconstruction = statistics.reconstruction[position]
+            let divergence = statistics.klDivergence[position]
+            let figures: [(ScoreKind, Double)] = [
+                (.reconstructionProbability, -reconstruction),
+                (.elbo, divergence - reconstruction), (.kl, divergence),
+                (.mse, statistics.meanSquaredError[position]),
+            ]
+            for (kind, value) in figures { waiting[owner].figures[kind, default: []].append(value) }
+        }
+    }
+
+    /// The L draws of a window, [L, D].
+    private func draws(of hash: ContentHash, window: Int) -> [Float] {
+        var draws: [Float] = []
+        for draw in 0..<configuration.drawCount {
+            var generator = Generator(
+                seed: configuration.seed, Stream.scoring.rawValue, hash.word, UInt64(window),
+                UInt64(draw))
+            draws += generator.normals(model.configuration.latentCount)
+        }
+        return draws
+    }
+
+    private func summary(_ entry: Entry, of windows: ItemWindows) -> ItemScore {
+        ItemScore(
+            values: entry.figures.mapValues { aggregate($0) }, windowCount: windows.count,
+            hash: windows.hash, conversions: windows.source.conversions)
+    }
+}

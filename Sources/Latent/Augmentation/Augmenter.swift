@@ -1,0 +1,215 @@
+import Foundation
+import Media
+import Torch
+
+/// The ways to draw latents for new items; one more is one more case and its branch in
+/// ``Augmenter``.
+public enum LatentSampling: String, Codable, Sendable, CaseIterable {
+    /// z ~ N(0, I).
+    case prior
+    /// z ~ q(z|x) of a real item, its deviation times the spread.
+    case posterior
+    /// z on the line between the posterior means of two real items of one class.
+    case interpolate
+
+    /// Real items that one draw needs.
+    public var parentCount: Int {
+        switch self {
+        case .prior: 0
+        case .posterior: 1
+        case .interpolate: 2
+        }
+    }
+}
+
+/// One new item, before it is written.
+public struct SyntheticItem: Sendable {
+    /// The content of the file.
+    public let bytes: [UInt8]
+    /// `png` or `wav`.
+    public let fileExtension: String
+    /// The class, where the model or the parents say.
+    public let label: String?
+    /// The real items it was made from.
+    public let parents: [Parent]
+    /// Which draw of the seed it is.
+    public let drawIndex: Int
+    /// Where between two parents it lies, 0…1.
+    public let mix: Double?
+
+    /// A real item that a new one was made from.
+    public struct Parent: Sendable {
+        /// The path as given.
+        public let path: String
+        /// SHA-256 of the file.
+        public let hash: ContentHash
+    }
+}
+
+/// Makes new items from a model: latents drawn in one of several ways, decoded, turned into files.
+public final class Augmenter {
+    /// What is to be drawn.
+    public struct Configuration: Sendable {
+        /// The way to draw latents.
+        public var method: LatentSampling
+        /// Number of new items.
+        public var count: Int
+        /// Factor on the posterior's deviation.
+        public var spread = 1.0
+        /// The source of every draw.
+        public var seed: UInt64 = 0
+        /// Encoding of recordings.
+        public var encoding = WAVEncoding.pcm16
+        /// Threads that read parents and write files.
+        public var workerCount = 2
+
+        /// Makes a configuration.
+        public init(method: LatentSampling, count: Int) {
+            self.method = method
+            self.count = count
+        }
+    }
+
+    private let file: ModelFile
+    private let model: VAE
+    private let configuration: Configuration
+
+    /// Makes an augmenter; the model stays on the calling thread.
+    public init(file: ModelFile, model: VAE, configuration: Configuration) {
+        self.file = file
+        self.model = model
+        self.configuration = configuration
+    }
+
+    private struct Prepared: Sendable {
+        let draw: ParentSchedule.Draw
+        let windows: [ItemWindows]
+        let failure: ItemFailure?
+    }
+
+    /// Latents are decoded for this many items at once.
+    private static let chunkCount = 64
+
+    /// Makes the items one after the other, in the order of their draws.
+    ///
+    /// Parents are read and signals rebuilt on other threads; a few items are in memory at a time.
+    ///
+    /// - Parameters:
+    ///   - parents: real items; needed by every method but `prior`
+    ///   - onFailure: called once for a parent that cannot be read; a further draw takes the place
+    ///     of one that lost its parent, so that the count is reached
+    ///   - emit: called once for each item, on the calling thread
+    /// - Throws: ``LatentError`` `.usage` when parents are missing or no class has two, `.data` when
+    ///   too few can be read
+    public func generate(
+        parents: [Item], onFailure: (ItemFailure) throws -> Void,
+        emit: (SyntheticItem) throws -> Void
+    ) throws {
+        let schedule = try ParentSchedule(
+            parents, method: configuration.method, seed: configuration.seed)
+        let preprocessing = file.record.preprocessing
+        let reader = ReadAhead(
+            (0..<Int.max).lazy.map { schedule.draw($0) }.makeIterator(),
+            threadCount: configuration.workerCount, capacity: Self.chunkCount
+        ) { draw in
+            var windows: [ItemWindows] = []
+            for parent in draw.parents {
+                do {
+                    windows.append(try preprocessing.windows(ofFile: parent.path))
+                } catch {
+                    return Prepared(
+                        draw: draw, windows: [],
+                        failure: ItemFailure(item: parent, error: ItemError(error)))
+                }
+            }
+            return Prepared(draw: draw, windows: windows, failure: nil)
+        }
+        let renderer = Renderer(file: file, configuration: configuration)
+        var failedPaths: Set<String> = []
+        var failuresInARow = 0
+        var remaining = configuration.count
+        while remaining > 0 {
+            var chunk: [Prepared] = []
+            while chunk.count < min(remaining, Self.chunkCount), let prepared = reader.next() {
+                guard let failure = prepared.failure else {
+                    failuresInARow = 0
+                    chunk.append(prepared)
+                    continue
+                }
+                failuresInARow += 1
+                if failedPaths.insert(failure.item.path).inserted { try onFailure(failure) }
+                guard failuresInARow <= 2 * parents.count else {
+                    throw LatentError(
+                        .data, "none of the \(parents.count) parents can be read",
+                        hint: "name other files")
+                }
+            }
+            remaining -= chunk.count
+            let rendering = ReadAhead(
+                try decode(chunk).makeIterator(), threadCount: configuration.workerCount,
+                capacity: Self.chunkCount
+            ) { decoded in Result { try renderer.render(decoded) } }
+            while let result = rendering.next() { try emit(result.get()) }
+        }
+    }
+
+    /// Draws the latents of a chunk and decodes them in one batch.
+    private func decode(_ chunk: [Prepared]) throws -> [Renderer.Job] {
+        try withoutGradients {
+            let latentCount = model.configuration.latentCount
+            var mixes: [Double?] = []
+            var noise: [Float] = []
+            var counts: [Int] = []
+            for prepared in chunk {
+                var generator = prepared.draw.generator
+                // Parents of unequal length share as many windows as the shorter one has.
+                let count = prepared.windows.map(\.count).min() ?? 1
+                mixes.append(
+                    configuration.method == .interpolate
+                        ? 0.2 + 0.6 * Double(generator.uniform()) : nil)
+                counts.append(count)
+                noise += generator.normals(count * latentCount)
+            }
+            let total = counts.reduce(0, +)
+            let noiseTensor = try Tensor(noise, shape: [total, latentCount]).to(model.device)
+            let z: Tensor
+            switch configuration.method {
+            case .prior:
+                z = noiseTensor
+            case .posterior:
+                let posterior = try encode(chunk, parent: 0, counts: counts)
+                z = try posterior.sample(noise: noiseTensor * configuration.spread)
+            case .interpolate:
+                let first = try encode(chunk, parent: 0, counts: counts).mean
+                let second = try encode(chunk, parent: 1, counts: counts).mean
+                let weights = zip(mixes, counts).flatMap { mix, count in
+                    [Float](repeating: Float(mix ?? 0), count: count)
+                }
+                let t = try Tensor(weights, shape: [total, 1]).to(model.device)
+                z = try first + (second - first) * t
+            }
+            let decoded = try model.decode(z).mean.floats()
+            let length = model.configuration.elementCount
+            var jobs: [Renderer.Job] = []
+            var start = 0
+            for (index, prepared) in chunk.enumerated() {
+                let end = start + counts[index] * length
+                jobs.append(
+                    Renderer.Job(
+                        draw: prepared.draw, parents: prepared.windows,
+                        windows: Array(decoded[start..<end]), mix: mixes[index]))
+                start = end
+            }
+            return jobs
+        }
+    }
+
+    private func encode(_ chunk: [Prepared], parent: Int, counts: [Int]) throws -> Posterior {
+        var values: [Float] = []
+        let length = model.configuration.elementCount
+        for (prepared, count) in zip(chunk, counts) {
+            values += prepared.windows[parent].values.prefix(count * length)
+        }
+        return try model.encode(model.batch(values))
+    }
+}

@@ -1,0 +1,86 @@
+import Foundation
+import Media
+import Torch
+
+/// Turns decoded windows into the bytes of a file; pure work, done on any thread.
+struct Renderer: Sendable {
+    /// One item to render.
+    struct Job: Sendable {
+        let draw: ParentSchedule.Draw
+        let parents: [ItemWindows]
+        /// [n, C, H, W] in 0…1.
+        let windows: [Float]
+        /// Where between two parents, 0…1.
+        let mix: Double?
+    }
+
+    let file: ModelFile
+    let configuration: Augmenter.Configuration
+
+    func render(_ job: Job) throws -> SyntheticItem {
+        let record = file.record
+        let bytes: [UInt8]
+        switch record.preprocessing.view {
+        case .pixels(let view):
+            bytes = try image(job, view: view).pngData()
+        case .logMel(let view):
+            bytes = try audio(job, view: view).wavData(configuration.encoding)
+        }
+        return SyntheticItem(
+            bytes: bytes, fileExtension: record.preprocessing.domain == .image ? "png" : "wav",
+            label: job.draw.parents.first?.label
+                ?? (record.labels.count == 1 ? record.labels.first : nil),
+            parents: zip(job.draw.parents, job.parents).map { .init(path: $0.path, hash: $1.hash) },
+            drawIndex: job.draw.index, mix: job.mix)
+    }
+
+    private func image(_ job: Job, view: PixelView) throws -> Image {
+        let record = file.record
+        let windowing = record.preprocessing.windowing
+        // As the parent was; else as the training images usually were.
+        let source = job.parents.min { $0.count < $1.count }?.source
+        let size = source.map { ($0.height, $0.width) }
+            ?? (record.outputSize?.first ?? windowing.height,
+                record.outputSize?.last ?? windowing.width)
+        let depth = source?.bitDepth ?? record.outputBitDepth ?? 8
+        let map: FeatureMap
+        if job.parents.isEmpty {
+            map = try FeatureMap(
+                channelCount: view.channelCount, height: windowing.height, width: windowing.width,
+                values: job.windows
+            ).resized(height: size.0, width: size.1)
+        } else {
+            map = try windowing.assemble(
+                job.windows, channelCount: view.channelCount, height: size.0, width: size.1)
+        }
+        return view.image(of: map, bitDepth: depth == 16 ? 16 : 8)
+    }
+
+    private func audio(_ job: Job, view: LogMelView) throws -> Audio {
+        let windowing = file.record.preprocessing.windowing
+        let shortest = job.parents.min { $0.count < $1.count }
+        var generator = job.draw.generator
+        var width = shortest?.mapWidth ?? windowing.width
+        var level = shortest?.source.referenceLevel ?? file.record.outputReferenceLevel ?? 0
+        var phaseSource: [Float]?
+        var sampleCount: Int?
+        if let mix = job.mix, job.parents.count == 2 {
+            let (first, second) = (job.parents[0], job.parents[1])
+            level = first.source.referenceLevel * (1 - mix) + second.source.referenceLevel * mix
+            if first.count == 1, second.count == 1 {
+                width = Int(
+                    (Double(first.mapWidth) * (1 - mix) + Double(second.mapWidth) * mix).rounded())
+            }
+        } else if let parent = job.draw.parents.first {
+            let (samples, _) = try view.signal(of: try Audio(contentsOf: parent.path))
+            phaseSource = samples
+            sampleCount = samples.count
+        }
+        let map = try windowing.assemble(
+            job.windows.map { min(max($0, 0), 1) }, channelCount: 1, height: view.melCount,
+            width: width)
+        return try view.audio(
+            of: map, referenceLevel: level, sampleCount: sampleCount, phaseSource: phaseSource,
+            using: &generator)
+    }
+}

@@ -1,0 +1,169 @@
+import Foundation
+import Media
+import Torch
+
+/// Recordings as log-mel spectrograms [1, M, T], scaled to 0…1.
+///
+/// Power spectrum of Hann-windowed frames, centred on multiples of the hop with reflected ends; a
+/// bank of M triangles of equal area on Slaney's mel scale; natural logarithm. The loudest value of
+/// the clip becomes 1, `rangeNats` below it 0: the level of a clip does not count.
+///
+/// Source: Davis & Mermelstein 1980 for mel bands; Slaney's Auditory Toolbox 1998 for the scale and
+/// the area normalisation, as librosa's default.
+public struct LogMelView: Codable, Sendable, Equatable {
+    /// Hz; recordings of another rate are resampled.
+    public var sampleRate: Int
+    /// Samples of a frame, N.
+    public var fftLength: Int
+    /// Samples from frame to frame.
+    public var hopLength: Int
+    /// Number of mel bands, M.
+    public var melCount: Int
+    /// What lies between 0 and 1, in nats of power: 4.34 dB each.
+    public var rangeNats: Double
+
+    /// Makes a view with frames of about 32 ms at half overlap.
+    public init(sampleRate: Int, melCount: Int = 40, rangeNats: Double = 10) {
+        self.sampleRate = sampleRate
+        let target = Double(sampleRate) * 0.032
+        fftLength = 1 << Int(log2(target).rounded())
+        hopLength = fftLength / 2
+        self.melCount = melCount
+        self.rangeNats = rangeNats
+    }
+
+    /// Checks what a file or a flag may have got wrong.
+    public func validate() throws(LatentError) {
+        guard (1_000...768_000).contains(sampleRate) else {
+            throw LatentError(.usage, "a sample rate of \(sampleRate) Hz; expected 1000 to 768000")
+        }
+        guard (16...65_536).contains(fftLength), fftLength % 2 == 0 else {
+            throw LatentError(.usage, "an FFT of \(fftLength); expected an even 16 to 65536")
+        }
+        guard (1...fftLength / 2).contains(hopLength) else {
+            throw LatentError(
+                .usage, "a hop of \(hopLength) samples; expected 1 to \(fftLength / 2)",
+                hint: "frames must overlap by half, or the signal cannot be put together again")
+        }
+        guard (1...fftLength / 4).contains(melCount) else {
+            throw LatentError(
+                .usage, "\(melCount) mel bands from an FFT of \(fftLength); expected 1 to "
+                    + "\(fftLength / 4)", hint: "use fewer --mels or a longer --fft")
+        }
+        guard rangeNats > 0, rangeNats < 100 else {
+            throw LatentError(.usage, "a range of \(rangeNats) nats; expected 0 to 100")
+        }
+    }
+
+    /// Frames of a signal of so many samples.
+    public func frameCount(sampleCount: Int) -> Int { 1 + sampleCount / hopLength }
+
+    /// The number of samples that a recording has at the view's rate.
+    public func sampleCount(of frameCount: Int, at rate: Int) -> Int {
+        rate == sampleRate
+            ? frameCount
+            : Resampler(from: rate, to: sampleRate).outputCount(frameCount)
+    }
+
+    /// Below the power of one step of 24 bits: silence.
+    private static let powerFloor = 1e-12
+
+    /// The signal at the view's rate, one channel.
+    func signal(of audio: Audio) throws -> (samples: [Float], conversions: [String]) {
+        var conversions: [String] = []
+        var samples = audio.samples
+        if audio.channelCount > 1 {
+            samples = audio.mono()
+            conversions.append("\(audio.channelCount) channels to their mean")
+        }
+        if audio.sampleRate != sampleRate {
+            samples = try Resampler(from: audio.sampleRate, to: sampleRate).apply(samples)
+            conversions.append("\(audio.sampleRate) Hz to \(sampleRate) Hz")
+        }
+        return (samples, conversions)
+    }
+
+    /// The features of a recording, and what was converted.
+    public func features(of audio: Audio) throws -> (FeatureMap, SourceDescription) {
+        let (samples, conversions) = try signal(of: audio)
+        let (logs, frames) = try logMel(samples)
+        let peak = logs.max() ?? 0
+        var source = SourceDescription()
+        source.channelCount = audio.channelCount
+        source.sampleRate = audio.sampleRate
+        source.frameCount = audio.frameCount
+        source.referenceLevel = Double(peak)
+        source.conversions = conversions
+        // Silence has no level to be relative to: it is the floor everywhere.
+        let isSilent = Double(peak) <= log(Self.powerFloor * 10)
+        let scale = Float(1 / rangeNats)
+        let values = logs.map { isSilent ? 0 : max(0, 1 + ($0 - peak) * scale) }
+        return (
+            FeatureMap(channelCount: 1, height: melCount, width: frames, values: values), source
+        )
+    }
+
+    /// ln of the mel power of a signal at the view's rate, [M, T], in nats.
+    public func logMel(_ samples: [Float]) throws -> (values: [Float], frameCount: Int) {
+        let power = try powerSpectrum(samples)
+        let mel = try melBank().matmul(power)
+        let floor = try Tensor.full(Self.powerFloor, shape: [])
+        return (try mel.maximum(floor).log().floats(), mel.shape[1])
+    }
+
+    private func powerSpectrum(_ samples: [Float]) throws -> Tensor {
+        try spectrum(samples).magnitude().squared()  // [F, T]
+    }
+
+    /// The complex spectrum [F, T] of a signal, which is padded where it is too short to reflect.
+    func spectrum(_ samples: [Float]) throws -> Tensor {
+        var padded = samples
+        if padded.count <= fftLength / 2 {
+            padded += [Float](repeating: 0, count: fftLength / 2 + 1 - padded.count)
+        }
+        return try shortTimeFourier(
+            Tensor(padded, shape: [padded.count]), fftLength: fftLength, hopLength: hopLength,
+            window: window())
+    }
+
+    /// The periodic Hann window, [N].
+    func window() throws -> Tensor {
+        let values = (0..<fftLength).map {
+            Float(0.5 - 0.5 * cos(2 * Double.pi * Double($0) / Double(fftLength)))
+        }
+        return try Tensor(values, shape: [fftLength])
+    }
+
+    /// The mel bank, [M, F].
+    func melBank() throws -> Tensor {
+        try Tensor(melWeights(), shape: [melCount, fftLength / 2 + 1])
+    }
+
+    /// Triangles between neighbouring mel frequencies, each of area 2 over its width in Hz.
+    public func melWeights() -> [Float] {
+        let top = Self.mel(Double(sampleRate) / 2)
+        let edges = (0...melCount + 1).map { Self.hertz(top * Double($0) / Double(melCount + 1)) }
+        let bins = fftLength / 2 + 1
+        var weights = [Float](repeating: 0, count: melCount * bins)
+        for band in 0..<melCount {
+            let (low, centre, high) = (edges[band], edges[band + 1], edges[band + 2])
+            for bin in 0..<bins {
+                let frequency = Double(bin * sampleRate) / Double(fftLength)
+                let rise = (frequency - low) / (centre - low)
+                let fall = (high - frequency) / (high - centre)
+                let weight = max(0, min(rise, fall)) * 2 / (high - low)
+                weights[band * bins + bin] = Float(weight)
+            }
+        }
+        return weights
+    }
+
+    /// Slaney's scale: linear below 1 kHz, logarithmic above.
+    static func mel(_ hertz: Double) -> Double {
+        hertz < 1000 ? hertz * 3 / 200 : 15 + log(hertz / 1000) * 27 / log(6.4)
+    }
+
+    static func hertz(_ mel: Double) -> Double {
+        mel < 15 ? mel * 200 / 3 : 1000 * exp((mel - 15) * log(6.4) / 27)
+    }
+}

@@ -1,0 +1,126 @@
+import Foundation
+
+/// Lines of a stream, read in blocks.
+final class LineReader {
+    private let handle: FileHandle
+    private let separator: UInt8
+    private var buffer = Data()
+    private var isAtEnd = false
+
+    init(_ handle: FileHandle, separator: Inputs.Separator = .newline) {
+        self.handle = handle
+        self.separator = separator == .newline ? 0x0A : 0
+    }
+
+    /// The next line without its end, or nil at the end of the stream.
+    func next() -> String? {
+        while true {
+            if let end = buffer.firstIndex(of: separator) {
+                let line = buffer[buffer.startIndex..<end]
+                buffer = buffer[buffer.index(after: end)...]
+                return Self.text(line, trimsReturn: separator == 0x0A)
+            }
+            if isAtEnd {
+                guard !buffer.isEmpty else { return nil }
+                defer { buffer = Data() }
+                return Self.text(buffer, trimsReturn: separator == 0x0A)
+            }
+            let block = (try? handle.read(upToCount: 1 << 16)) ?? nil
+            if let block, !block.isEmpty {
+                buffer = Data(buffer) + block
+            } else {
+                isAtEnd = true
+            }
+        }
+    }
+
+    private static func text(_ bytes: Data, trimsReturn: Bool) -> String {
+        let line = String(decoding: bytes, as: UTF8.self)
+        return trimsReturn && line.hasSuffix("\r") ? String(line.dropLast()) : line
+    }
+}
+
+/// A list of files with labels: CSV with a header line, or one JSON object a line.
+///
+/// Columns or keys: `path` (below the manifest's folder unless absolute), `label`, `split`; others
+/// are left alone, so that the manifest of `latent augment` (with `file`) can be read back.
+final class Manifest {
+    private let reader: LineReader
+    private let folder: String
+    private let header: [String]?
+
+    /// Opens a manifest; nil when the path is not named like one.
+    init?(path: String) {
+        let lowered = path.lowercased()
+        let isCSV = lowered.hasSuffix(".csv")
+        guard isCSV || lowered.hasSuffix(".ndjson") || lowered.hasSuffix(".jsonl"),
+            let handle = FileHandle(forReadingAtPath: path)
+        else { return nil }
+        reader = LineReader(handle)
+        folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+        header = isCSV ? reader.next().map(Self.fields) : nil
+    }
+
+    /// The next item; a line that names no file becomes an item that cannot be read, so that it is
+    /// reported and not lost.
+    func next() -> Item? {
+        while let line = reader.next() {
+            guard !line.allSatisfy(\.isWhitespace) else { continue }
+            var values: [String: String] = [:]
+            if let header {
+                for (name, value) in zip(header, Self.fields(line)) where !value.isEmpty {
+                    values[name] = value
+                }
+            } else if let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)),
+                let fields = object as? [String: Any]
+            {
+                values = fields.compactMapValues { $0 as? String }
+            }
+            guard let path = values["path"] ?? values["file"] else {
+                return Item(
+                    path: line, relativePath: String(line.lastPathComponent), label: nil,
+                    split: nil)
+            }
+            let full = path.hasPrefix("/") ? path : folder + path
+            return Item(
+                path: full,
+                relativePath: path.hasPrefix("/") ? String(path.lastPathComponent) : path,
+                label: values["label"], split: values["split"]?.lowercased())
+        }
+        return nil
+    }
+
+    /// The fields of a CSV line (RFC 4180, without line breaks inside quotes).
+    static func fields(_ line: String) -> [String] {
+        var fields: [String] = []
+        var field = ""
+        var isQuoted = false
+        var wasQuote = false
+        for character in line {
+            if isQuoted {
+                if wasQuote {
+                    wasQuote = false
+                    if character == "\"" {
+                        field.append(character)
+                        continue
+                    }
+                    isQuoted = false
+                } else if character == "\"" {
+                    wasQuote = true
+                    continue
+                } else {
+                    field.append(character)
+                    continue
+                }
+            }
+            switch character {
+            case ",":
+                fields.append(field)
+                field = ""
+            case "\"" where field.isEmpty: isQuoted = true
+            default: field.append(character)
+            }
+        }
+        return fields + [field]
+    }
+}

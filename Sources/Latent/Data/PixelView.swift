@@ -1,0 +1,50 @@
+import Media
+import Torch
+
+/// Images as they are: values 0…1 at the file's own depth, grey or RGB.
+public struct PixelView: Codable, Sendable, Equatable {
+    /// 1 for grey, 3 for RGB.
+    public var channelCount: Int
+    /// What shows through transparent pixels, 0…1.
+    public var background: Float = 0
+
+    /// Makes a view.
+    public init(channelCount: Int) { self.channelCount = channelCount }
+
+    /// The features of an image, and what was converted.
+    public func features(of image: Image) -> (FeatureMap, SourceDescription) {
+        var source = SourceDescription()
+        source.height = image.height
+        source.width = image.width
+        source.bitDepth = image.bitDepth
+        source.channelCount = image.channelCount
+        let colours = image.channelCount <= 2 ? 1 : 3
+        if colours > channelCount { source.conversions.append("colour to grey") }
+        if colours < channelCount { source.conversions.append("grey to RGB") }
+        if image.channelCount % 2 == 0 {
+            source.conversions.append("transparency over \(background == 0 ? "black" : "grey")")
+        }
+        let map = FeatureMap(
+            channelCount: channelCount, height: image.height, width: image.width,
+            values: image.planarSamples(channelCount: channelCount, background: background))
+        return (map, source)
+    }
+
+    /// The image of a feature map.
+    public func image(of map: FeatureMap, bitDepth: Int) -> Image {
+        Image(
+            planar: map.values, channelCount: map.channelCount, height: map.height,
+            width: map.width, bitDepth: bitDepth)
+    }
+}
+
+extension FeatureMap {
+    /// The map at another size, by antialiased bilinear interpolation.
+    public func resized(height newHeight: Int, width newWidth: Int) throws -> FeatureMap {
+        guard newHeight != height || newWidth != width else { return self }
+        let x = try Tensor(values, shape: [1, channelCount, height, width])
+        return FeatureMap(
+            channelCount: channelCount, height: newHeight, width: newWidth,
+            values: try resizedBilinear(x, height: newHeight, width: newWidth).floats())
+    }
+}

@@ -1,0 +1,141 @@
+import Media
+
+/// The way from a file to the windows that a model reads; saved in the model.
+public struct Preprocessing: Codable, Sendable, Equatable {
+    /// The representation that the model sees; one more view is one more case and one file.
+    public enum View: Codable, Sendable, Equatable {
+        /// Images as they are.
+        case pixels(PixelView)
+        /// Recordings as log-mel spectrograms.
+        case logMel(LogMelView)
+    }
+
+    /// The representation.
+    public var view: View
+    /// How it is cut.
+    public var windowing: Windowing
+
+    /// Makes a preprocessing.
+    public init(view: View, windowing: Windowing) {
+        self.view = view
+        self.windowing = windowing
+    }
+
+    /// The kind of files that are read.
+    public var domain: Domain {
+        switch view {
+        case .pixels: .image
+        case .logMel: .audio
+        }
+    }
+
+    /// Channels of the features.
+    public var channelCount: Int {
+        switch view {
+        case .pixels(let view): view.channelCount
+        case .logMel: 1
+        }
+    }
+
+    /// The name of the view, as in the model file.
+    public var viewName: String {
+        switch view {
+        case .pixels: "pixels"
+        case .logMel: "log-mel"
+        }
+    }
+
+    /// Checks what a model file may have got wrong.
+    public func validate() throws(LatentError) {
+        guard windowing.stride >= 1 else {
+            throw LatentError(.model, "a window stride of \(windowing.stride); expected 1 or more")
+        }
+        if case .logMel(let view) = view {
+            try view.validate()
+            guard windowing.height == view.melCount, windowing.mode == .frames else {
+                throw LatentError(.model, "windows of \(windowing.height) bands for "
+                    + "\(view.melCount) mel bands")
+            }
+        }
+    }
+
+    /// Reads a file and makes its features.
+    ///
+    /// - Throws: `MediaError` for a file that cannot be read right, ``LatentError`` for one of the
+    ///   wrong domain
+    public func features(ofFile path: String) throws -> Features {
+        let bytes = try FileBytes.read(path)
+        let hash = ContentHash(of: bytes)
+        switch view {
+        case .pixels(let view):
+            let (map, source) = view.features(of: try Image(pngData: bytes, path: path))
+            return Features(map: map, source: source, hash: hash)
+        case .logMel(let view):
+            let (map, source) = try view.features(of: try Audio(data: bytes, path: path))
+            return Features(map: map, source: source, hash: hash)
+        }
+    }
+
+    /// Reads a file and cuts its features.
+    public func windows(ofFile path: String) throws -> ItemWindows {
+        let features = try features(ofFile: path)
+        let values = try windowing.windows(of: features.map)
+        return ItemWindows(
+            values: values,
+            count: windowing.windowCount(height: features.map.height, width: features.map.width),
+            mapHeight: features.map.height, mapWidth: features.map.width,
+            source: features.source, hash: features.hash)
+    }
+}
+
+extension Preprocessing.View {
+    private enum CodingKeys: String, CodingKey {
+        case pixels
+        case logMel = "log-mel"
+    }
+
+    /// Reads `{"pixels": {…}}` or `{"log-mel": {…}}`.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if let view = try container.decodeIfPresent(PixelView.self, forKey: .pixels) {
+            self = .pixels(view)
+        } else {
+            self = .logMel(try container.decode(LogMelView.self, forKey: .logMel))
+        }
+    }
+
+    /// Writes the view under its name.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        switch self {
+        case .pixels(let view): try container.encode(view, forKey: .pixels)
+        case .logMel(let view): try container.encode(view, forKey: .logMel)
+        }
+    }
+}
+
+/// The features of one file.
+public struct Features: Sendable {
+    /// [C, H, W].
+    public let map: FeatureMap
+    /// What the file was.
+    public let source: SourceDescription
+    /// SHA-256 of the file.
+    public let hash: ContentHash
+}
+
+/// The windows of one file.
+public struct ItemWindows: Sendable {
+    /// `count` windows of [C, H, W], one after the other.
+    public let values: [Float]
+    /// Number of windows, n ≥ 1.
+    public let count: Int
+    /// Height of the features before they were cut.
+    public let mapHeight: Int
+    /// Width of the features before they were cut.
+    public let mapWidth: Int
+    /// What the file was.
+    public let source: SourceDescription
+    /// SHA-256 of the file.
+    public let hash: ContentHash
+}

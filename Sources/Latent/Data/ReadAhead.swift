@@ -1,0 +1,99 @@
+import Foundation
+import Torch
+
+/// Applies a function to jobs on other threads, ahead of the consumer, and gives the results in the
+/// order of the jobs. At most `capacity` results wait at any time.
+///
+/// Threads and not tasks: the work blocks on files, and the consumer holds tensors, which belong to
+/// one thread.
+final class ReadAhead<Job: Sendable, Result: Sendable> {
+    /// What the threads share; every access is under the condition's lock, hence unchecked.
+    private final class Shared: @unchecked Sendable {
+        let condition = NSCondition()
+        var nextJob: () -> Job?
+        var nextIndex = 0
+        var consumed = 0
+        var results: [Int: Result] = [:]
+        var isExhausted = false
+        var isCancelled = false
+
+        init(_ nextJob: @escaping () -> Job?) { self.nextJob = nextJob }
+    }
+
+    private let shared: Shared
+
+    /// Starts the threads.
+    ///
+    /// - Parameters:
+    ///   - jobs: consumed under a lock, by one thread at a time
+    ///   - threadCount: threads that apply the function
+    ///   - capacity: results that may wait
+    ///   - apply: must not throw; failures are part of the result
+    init<Jobs: IteratorProtocol>(
+        _ jobs: Jobs, threadCount: Int, capacity: Int,
+        apply: @escaping @Sendable (Job) -> Result
+    ) where Jobs.Element == Job {
+        var jobs = jobs
+        shared = Shared { jobs.next() }
+        for _ in 0..<max(1, threadCount) {
+            let thread = Thread { [shared] in
+                Runtime.serializeThisThread()
+                Self.work(shared, capacity: capacity, apply: apply)
+            }
+            // Foundation's default of 512 kB is short for libtorch's call chains.
+            thread.stackSize = 8 << 20
+            thread.start()
+        }
+    }
+
+    private static func work(
+        _ shared: Shared, capacity: Int, apply: (Job) -> Result
+    ) {
+        while true {
+            shared.condition.lock()
+            while !shared.isCancelled, !shared.isExhausted,
+                shared.nextIndex - shared.consumed >= capacity
+            {
+                shared.condition.wait()
+            }
+            guard !shared.isCancelled, !shared.isExhausted, let job = shared.nextJob() else {
+                shared.isExhausted = true
+                shared.condition.broadcast()
+                shared.condition.unlock()
+                return
+            }
+            let index = shared.nextIndex
+            shared.nextIndex += 1
+            shared.condition.unlock()
+
+            let result = apply(job)
+
+            shared.condition.lock()
+            shared.results[index] = result
+            shared.condition.broadcast()
+            shared.condition.unlock()
+        }
+    }
+
+    /// The next result in order, or nil when all jobs are done.
+    func next() -> Result? {
+        shared.condition.lock()
+        defer { shared.condition.unlock() }
+        while true {
+            if let result = shared.results.removeValue(forKey: shared.consumed) {
+                shared.consumed += 1
+                shared.condition.broadcast()
+                return result
+            }
+            if shared.isExhausted, shared.consumed >= shared.nextIndex { return nil }
+            shared.condition.wait()
+        }
+    }
+
+    deinit {
+        shared.condition.lock()
+        shared.isCancelled = true
+        shared.condition.broadcast()
+        shared.condition.unlock()
+    }
+}

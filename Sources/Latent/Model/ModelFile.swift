@@ -1,0 +1,178 @@
+import Foundation
+import Media
+import Torch
+
+/// What is known of a model beside its weights; JSON in the file's metadata.
+public struct ModelRecord: Codable, Sendable, Equatable {
+    /// How the weights came about.
+    public struct Training: Codable, Sendable, Equatable {
+        /// The settings.
+        public var configuration: TrainingConfiguration
+        /// Number of items: fitted to, held out, calibrated on, and unreadable.
+        public var trainingItemCount: Int
+        /// Items that decided when to stop.
+        public var heldOutItemCount: Int
+        /// Items that thresholds are fitted to.
+        public var calibrationItemCount: Int
+        /// Files that could not be read and were left out.
+        public var unreadableItemCount: Int
+        /// SHA-256 over the sorted content hashes of all items.
+        public var dataFingerprint: String
+        /// The epoch whose weights were kept, from 1.
+        public var bestEpoch: Int
+        /// One entry an epoch.
+        public var epochs: [EpochRecord]
+    }
+
+    /// The model's shape.
+    public var configuration: VAEConfiguration
+    /// From file to windows.
+    public var preprocessing: Preprocessing
+    /// How windows become an item.
+    public var aggregate: Aggregate
+    /// Classes of the training items, sorted; empty without labels.
+    public var labels: [String]
+    /// Height and width of generated images; nil for recordings.
+    public var outputSize: [Int]?
+    /// Bits of generated images; nil for recordings.
+    public var outputBitDepth: Int?
+    /// The mean level of the training recordings, in nats of power; nil for images.
+    public var outputReferenceLevel: Double?
+    /// How the weights came about.
+    public var training: Training
+    /// Held-out normal scores.
+    public var calibration: Calibration
+    /// Draws of z for each window.
+    public var drawCount: Int
+    /// Version of the program that wrote the file, and of libtorch.
+    public var writtenBy: String
+}
+
+/// A model as a file: `.safetensors`, with a ``ModelRecord`` in the metadata.
+public struct ModelFile: Sendable {
+    /// Everything but the weights.
+    public var record: ModelRecord
+    /// Weights by path.
+    public var weights: [String: HostTensor]
+
+    static let format = "latent-model"
+    static let formatVersion = 1
+    private static let variancePath = "likelihood.log_variance"
+
+    /// Makes a file from a trained model.
+    public init(record: ModelRecord, model: VAE) throws {
+        self.record = record
+        weights = try model.parameters.values()
+        weights[Self.variancePath] = HostTensor(
+            shape: [1], values: [Float(model.sharedLogVariance)])
+    }
+
+    /// The bytes of the file; equal models give equal bytes.
+    public func encoded() throws -> [UInt8] {
+        let json = try recordJSON()
+        var contents = Safetensors(
+            metadata: [
+                "format": Self.format, "format_version": "\(Self.formatVersion)", "record": json,
+            ], tensors: weights)
+        contents.metadata["sha256"] = Self.digest(contents)
+        return try contents.encoded()
+    }
+
+    /// SHA-256 over everything that the file says, so that a flipped bit is found.
+    static func digest(_ contents: Safetensors) -> String {
+        var bytes: [UInt8] = []
+        for (key, value) in contents.metadata.sorted(by: { $0.key < $1.key }) where key != "sha256" {
+            bytes += Array("\(key)\0\(value)\0".utf8)
+        }
+        for (name, tensor) in contents.tensors.sorted(by: { $0.key < $1.key }) {
+            bytes += Array("\(name)\0\(tensor.shape)\0".utf8)
+            tensor.values.withUnsafeBytes { bytes += $0 }
+        }
+        return ContentHash(of: bytes).description
+    }
+
+    static var encoder: JSONEncoder {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return encoder
+    }
+
+    /// The record as JSON, as it stands in the file's metadata.
+    public func recordJSON() throws -> String {
+        String(decoding: try Self.encoder.encode(record), as: UTF8.self)
+    }
+
+    /// Writes the file under a temporary name and renames it.
+    public func write(to path: String, overwrite: Bool) throws {
+        try FileBytes.write(try encoded(), to: path, overwrite: overwrite, durable: true)
+    }
+
+    /// A model file that was read, with the hash that manifests name it by.
+    public struct Loaded: Sendable {
+        /// The contents.
+        public let file: ModelFile
+        /// SHA-256 of the bytes.
+        public let hash: ContentHash
+    }
+
+    /// Reads and checks a file.
+    ///
+    /// - Throws: ``LatentError`` with code `.model` when it is truncated, damaged, from a later
+    ///   version, or no model; `MediaError` when it cannot be read at all
+    public static func read(_ path: String) throws -> Loaded {
+        let bytes = try FileBytes.read(path, maximumByteCount: 4 << 30)
+        do {
+            return Loaded(file: try ModelFile(decoding: bytes), hash: ContentHash(of: bytes))
+        } catch let error as TorchError {
+            throw LatentError(
+                .model, path: path, error.message,
+                hint: "train the model again, or copy the file again")
+        } catch let error as LatentError {
+            throw LatentError(.model, path: path, error.message, hint: error.hint)
+        }
+    }
+
+    init(decoding bytes: [UInt8]) throws {
+        let contents = try Safetensors(decoding: bytes)
+        guard contents.metadata["format"] == Self.format else {
+            throw LatentError(
+                .model, "a safetensors file, but not a latent model",
+                hint: "make one with latent train")
+        }
+        let version = contents.metadata["format_version"] ?? "none"
+        guard version == "\(Self.formatVersion)" else {
+            throw LatentError(
+                .model, "model format \(version); this program reads \(Self.formatVersion)",
+                hint: "use the version of latent that wrote it")
+        }
+        guard contents.metadata["sha256"] == Self.digest(contents) else {
+            throw LatentError(
+                .model, "the contents do not match their checksum: the file was changed or damaged",
+                hint: "copy it again, or train again")
+        }
+        guard let json = contents.metadata["record"],
+            let record = try? JSONDecoder().decode(ModelRecord.self, from: Data(json.utf8))
+        else { throw LatentError(.model, "the model's record cannot be read") }
+        try record.configuration.validate()
+        try record.preprocessing.validate()
+        let windowing = record.preprocessing.windowing
+        guard record.configuration.height == windowing.height,
+            record.configuration.width == windowing.width,
+            record.configuration.channelCount == record.preprocessing.channelCount
+        else { throw LatentError(.model, "the windows do not fit the network") }
+        self.record = record
+        weights = contents.tensors
+    }
+
+    /// Builds the model on a device.
+    public func model(on device: Device) throws -> VAE {
+        let model = try VAE(record.configuration, device: device, seed: 0)
+        do {
+            try model.parameters.load(weights)
+        } catch {
+            throw LatentError(.model, error.message, hint: "train the model again")
+        }
+        model.sharedLogVariance = Double(weights[Self.variancePath]?.values.first ?? 0)
+        return model
+    }
+}

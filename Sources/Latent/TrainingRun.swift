@@ -1,0 +1,265 @@
+import Foundation
+import Media
+import Torch
+
+/// From files to a model file: survey, plan, fit, calibrate.
+///
+/// The only place that joins `Training/` and `Anomaly/`.
+public struct TrainingRun {
+    /// What happens on the way.
+    public enum Event {
+        /// So many inputs have been read.
+        case surveyed(Int)
+        /// An input cannot be read.
+        case failure(ItemFailure)
+        /// What was decided from the data.
+        case planned(Summary)
+        /// The weights are being fitted.
+        case training(TrainingEvent)
+        /// Held-out items are being scored.
+        case calibrating(itemCount: Int)
+    }
+
+    /// What was decided from the data, for people.
+    public struct Summary: Sendable {
+        /// Readable and unreadable files, windows of the training part, classes.
+        public let itemCount, failureCount, windowCount, labelCount: Int
+        /// Items that are fitted to, held out and calibrated on.
+        public let trainingCount, heldOutCount, calibrationCount: Int
+        /// The network and what it reads.
+        public let model: VAEConfiguration
+        /// From file to windows.
+        public let preprocessing: Preprocessing
+        /// How it is fitted.
+        public let training: TrainingConfiguration
+    }
+
+    /// Where the model goes and how the machine is used.
+    public struct Environment {
+        /// The model file.
+        public var output: String
+        /// Whether an existing model may be replaced.
+        public var overwrites = false
+        /// Whether to go on from a checkpoint where there is one.
+        public var resumes = false
+        /// Whether one unreadable file ends the run.
+        public var failsOnBadFile = false
+        /// Where the work is done.
+        public var device = Device.cpu
+        /// Threads that read files.
+        public var readerCount = 2
+        /// Seconds from checkpoint to checkpoint.
+        public var checkpointInterval = 15.0
+        /// Asked after each step.
+        public var shouldStop: () -> Bool = { false }
+
+        /// Makes an environment.
+        public init(output: String) { self.output = output }
+
+        /// The file that an interrupted run goes on from.
+        public var checkpointPath: String { output + ".checkpoint" }
+    }
+
+    /// Fewer items than this are no data set.
+    public static let minimumItemCount = 10
+
+    private let request: TrainingRequest
+    private let environment: Environment
+    private let onEvent: (Event) throws -> Void
+
+    /// Makes a run.
+    public init(
+        _ request: TrainingRequest, environment: Environment,
+        onEvent: @escaping (Event) throws -> Void
+    ) {
+        self.request = request
+        self.environment = environment
+        self.onEvent = onEvent
+    }
+
+    /// Trains a model and writes it.
+    ///
+    /// - Parameters:
+    ///   - items: the inputs
+    ///   - domain: how to read them
+    /// - Returns: the model as written
+    /// - Throws: ``LatentError``: `.data` without enough readable files, `.usage` for settings that
+    ///   do not fit, `.diverged`, `.interrupted`, `.cannotWrite`
+    public func callAsFunction(_ items: some Sequence<Item>, domain: Domain) throws -> ModelFile {
+        var stop: ItemFailure?
+        let survey = try Survey(
+            of: items, domain: domain, threadCount: environment.readerCount
+        ) { done, failure in
+            if let failure {
+                try onEvent(.failure(failure))
+                if environment.failsOnBadFile { stop = stop ?? failure }
+            }
+            try onEvent(.surveyed(done))
+        }
+        if let stop {
+            throw LatentError(
+                .data, path: stop.item.path, stop.error.message,
+                hint: "mend or remove the file, or use --on-error skip")
+        }
+        try Self.checkCount(survey, domain: domain)
+
+        let plan = try TrainingPlan(request, survey: survey, domain: domain)
+        let split = Split(
+            survey.items, heldOutShare: request.heldOutShare ?? 0.1,
+            calibrationShare: request.calibrationShare ?? 0.1, seed: request.seed)
+        let training = WindowSource(
+            split.training, preprocessing: plan.preprocessing,
+            threadCount: environment.readerCount)
+        let heldOut = WindowSource(
+            split.heldOut, preprocessing: plan.preprocessing,
+            threadCount: environment.readerCount)
+        let configuration = trainingConfiguration(windowCount: training.windowCount)
+        let labels = Set(survey.items.compactMap(\.item.label)).sorted()
+        try onEvent(
+            .planned(
+                Summary(
+                    itemCount: survey.items.count, failureCount: survey.failures.count,
+                    windowCount: training.windowCount, labelCount: labels.count,
+                    trainingCount: split.training.count, heldOutCount: split.heldOut.count,
+                    calibrationCount: split.calibration.count, model: plan.model,
+                    preprocessing: plan.preprocessing, training: configuration)))
+
+        let fingerprint = Self.fingerprint(survey)
+        let outcome = try Trainer(
+            Trainer.Job(
+                configuration: configuration, model: plan.model, training: training,
+                heldOut: heldOut,
+                plan: try Self.planText(plan, configuration, fingerprint: fingerprint),
+                checkpointPath: environment.checkpointPath,
+                checkpointInterval: environment.checkpointInterval),
+            device: environment.device, onEvent: { try? onEvent(.training($0)) },
+            shouldStop: environment.shouldStop
+        ).run(resuming: environment.resumes)
+
+        let calibration = try calibrate(outcome.model, plan: plan, on: split.calibration)
+        var record = ModelRecord(
+            configuration: plan.model, preprocessing: plan.preprocessing,
+            aggregate: plan.aggregate, labels: labels, outputSize: nil, outputBitDepth: nil,
+            outputReferenceLevel: nil,
+            training: .init(
+                configuration: configuration, trainingItemCount: split.training.count,
+                heldOutItemCount: split.heldOut.count,
+                calibrationItemCount: split.calibration.count,
+                unreadableItemCount: survey.failures.count, dataFingerprint: fingerprint,
+                bestEpoch: outcome.bestEpoch, epochs: outcome.history),
+            calibration: calibration, drawCount: request.drawCount,
+            writtenBy: "latent \(LatentVersion.current), libtorch \(Runtime.libtorchVersion)")
+        try describeOutput(&record, survey: survey, plan: plan, training: split.training)
+        let file = try ModelFile(record: record, model: outcome.model)
+        try file.write(to: environment.output, overwrite: environment.overwrites)
+        try? FileManager.default.removeItem(atPath: environment.checkpointPath)
+        return file
+    }
+
+    private static func checkCount(_ survey: Survey, domain: Domain) throws(LatentError) {
+        guard survey.items.count >= minimumItemCount else {
+            let bad = survey.failures.count
+            let found =
+                survey.items.isEmpty && bad == 0
+                ? "no \(domain.plural) were found"
+                : "\(survey.items.count) readable \(domain.plural) were found"
+                    + (bad == 0 ? "" : " and \(bad) that cannot be read")
+            throw LatentError(
+                .data, "\(found), training needs at least \(minimumItemCount)",
+                hint: "name folders or files that hold more")
+        }
+    }
+
+    private func trainingConfiguration(windowCount: Int) -> TrainingConfiguration {
+        var configuration = TrainingConfiguration(
+            windowCount: windowCount, batchSize: request.batchSize,
+            epochCount: request.epochCount, patience: request.patience)
+        configuration.seed = request.seed
+        if let value = request.learningRate { configuration.learningRate = value }
+        if let value = request.gradientClip { configuration.gradientClip = value }
+        if let value = request.klWarmupShare { configuration.klWarmupShare = value }
+        if let value = request.heldOutShare { configuration.heldOutShare = value }
+        if let value = request.calibrationShare { configuration.calibrationShare = value }
+        if let value = request.falseAlarmRate { configuration.falseAlarmRate = value }
+        return configuration
+    }
+
+    /// SHA-256 over the sorted content words: the same files in another order are the same data.
+    private static func fingerprint(_ survey: Survey) -> String {
+        var bytes: [UInt8] = []
+        for word in survey.items.map(\.contentWord).sorted() {
+            withUnsafeBytes(of: word.bigEndian) { bytes += $0 }
+        }
+        return ContentHash(of: bytes).description
+    }
+
+    private static func planText(
+        _ plan: TrainingPlan, _ configuration: TrainingConfiguration, fingerprint: String
+    ) throws -> String {
+        let encoder = ModelFile.encoder
+        let parts = [
+            try encoder.encode(plan.model), try encoder.encode(plan.preprocessing),
+            try encoder.encode(configuration),
+        ].map { String(decoding: $0, as: UTF8.self) }
+        return (parts + [fingerprint]).joined(separator: "\n")
+    }
+
+    /// More calibration scores than this add nothing to a rate of 1 in 1,000.
+    private static let calibrationLimit = 20_000
+
+    private func calibrate(
+        _ model: VAE, plan: TrainingPlan, on items: [SurveyedItem]
+    ) throws -> Calibration {
+        let chosen = items.prefix(Self.calibrationLimit)
+        try onEvent(.calibrating(itemCount: chosen.count))
+        var configuration = Scorer.Configuration(drawCount: request.drawCount)
+        configuration.readerCount = environment.readerCount
+        let scorer = Scorer(
+            model: model, preprocessing: plan.preprocessing, aggregate: plan.aggregate,
+            configuration: configuration)
+        var scores: [ScoreKind: [Double]] = [:]
+        for kind in ScoreKind.allCases { scores[kind] = [] }
+        try scorer.score(chosen.lazy.map(\.item)) { item, result in
+            switch result {
+            case .success(let score):
+                for (kind, value) in score.values { scores[kind, default: []].append(value) }
+            case .failure(let failed):
+                throw LatentError(
+                    .data, path: item.path, failed.error.message,
+                    hint: "the file changed during training; put it back and use --resume")
+            }
+        }
+        return Calibration(
+            scores: scores, falseAlarmRate: request.falseAlarmRate ?? 0.05)
+    }
+
+    /// What generated files look like: the usual size and depth, or the usual level.
+    private func describeOutput(
+        _ record: inout ModelRecord, survey: Survey, plan: TrainingPlan,
+        training: [SurveyedItem]
+    ) throws {
+        switch plan.preprocessing.view {
+        case .pixels:
+            record.outputSize =
+                plan.preprocessing.windowing.mode == .whole
+                ? [survey.mode(\.height), survey.mode(\.width)]
+                : [plan.model.height, plan.model.width]
+            record.outputBitDepth = survey.mode(\.bitDepth) == 16 ? 16 : 8
+        case .logMel(let view):
+            // A sample of the clips is enough for a mean level.
+            let step = max(1, training.count / 100)
+            var levels: [Double] = []
+            for index in stride(from: 0, to: training.count, by: step) {
+                let audio = try Audio(contentsOf: training[index].item.path)
+                levels.append(try view.features(of: audio).1.referenceLevel)
+            }
+            record.outputReferenceLevel = levels.reduce(0, +) / Double(max(1, levels.count))
+        }
+    }
+}
+
+/// The version of the library.
+public enum LatentVersion {
+    /// As `latent --version` prints.
+    public static let current = "0.1.0"
+}

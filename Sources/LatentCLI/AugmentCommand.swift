@@ -1,0 +1,113 @@
+import ArgumentParser
+import Foundation
+import Latent
+import Media
+
+struct AugmentCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "augment",
+        abstract: "Write synthetic files that enlarge a data set.",
+        discussion: """
+            Draws latents, decodes them, and writes PNG or WAV files into class folders below DIR, \
+            with a line for each in DIR/manifest.ndjson: file, label, method, parents with their \
+            hashes, seed, draw, model. The same command writes the same bytes.
+
+            EXAMPLES
+              latent augment -m photos.safetensors photos -o more -n 1000
+              latent augment -m photos.safetensors -o dreams -n 100 --method prior
+              latent augment -m m.safetensors photos -o between -n 500 --method interpolate
+            """)
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The model file.", valueName: "file"))
+    var model: String
+
+    @OptionGroup var input: InputOptions
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "dir"))
+    var output: String
+
+    @Option(name: [.customShort("n"), .long], help: ArgumentHelp("Files to write.", valueName: "n"))
+    var number: Int
+
+    @Option(
+        help: """
+            prior; posterior, around a real item; interpolate, between two items of a class \
+            (posterior where data are named, else prior).
+            """)
+    var method: LatentSampling?
+
+    @Option(help: ArgumentHelp("Factor on the posterior's deviation.", valueName: "x"))
+    var spread = 1.0
+
+    @Option(help: "Encoding of recordings: pcm16, float32.")
+    var encoding = WAVEncoding.pcm16
+
+    @Flag(help: "Write into a folder that is not empty, replacing files of the same names.")
+    var force = false
+
+    @OptionGroup(title: "Machine") var machine: MachineOptions
+
+    func validate() throws {
+        guard (1...100_000_000).contains(number) else {
+            throw ValidationError("-n is \(number); it must be 1 to 100000000.")
+        }
+        guard spread >= 0, spread <= 100 else {
+            throw ValidationError("--spread is \(spread); it must be 0 to 100.")
+        }
+        guard method != .prior || input.data.isEmpty else {
+            throw ValidationError("--method prior starts from no real items; leave DATA out.")
+        }
+    }
+
+    func run() throws {
+        let console = Console(quiet: machine.quiet)
+        let loaded = try ModelFile.read(model)
+        let domain = loaded.file.record.preprocessing.domain
+        let inputs = try input.inputs(domain: domain)
+        let parents = Array(inputs)
+        if let note = inputs.omissions.note { console.note(note) }
+        guard input.data.isEmpty || !parents.isEmpty else {
+            throw LatentError(
+                .data, "no \(domain.plural) were found in the data", hint: "name other folders")
+        }
+        var configuration = Augmenter.Configuration(
+            method: method ?? (input.data.isEmpty ? .prior : .posterior), count: number)
+        configuration.spread = spread
+        configuration.seed = machine.seed
+        configuration.encoding = encoding
+        configuration.workerCount = machine.readerCount
+        let device = try machine.start()
+        let augmenter = Augmenter(
+            file: loaded.file, model: try loaded.file.model(on: device),
+            configuration: configuration)
+        let folder = try OutputFolder(path: output, overwrites: force)
+
+        let interruption = Interruption()
+        let startedAt = Date()
+        var written = 0
+        var failed = 0
+        try augmenter.generate(parents: parents) { failure in
+            failed += 1
+            console.warning("\(failure.item.path): \(failure.error.message)")
+        } emit: { item in
+            _ = try folder.write(item, configuration: configuration, modelHash: loaded.hash)
+            written += 1
+            if interruption.isRequested {
+                throw LatentError(
+                    .interrupted, "interrupted after \(written) of \(number) files",
+                    hint: "the files and their manifest lines are whole; --force starts again")
+            }
+            console.progress {
+                let seconds = Date().timeIntervalSince(startedAt) / Double(written)
+                return "wrote \(written) of \(number) files, "
+                    + "\(Console.duration(seconds * Double(self.number - written))) left"
+            }
+        }
+        console.clear()
+        console.note("wrote \(written) files and \(OutputFolder.manifestName) to \(output)")
+        if failed > 0 {
+            console.warning("\(failed) of \(parents.count) parents cannot be read")
+            throw ExitStatus.badData
+        }
+    }
+}

@@ -1,0 +1,108 @@
+import ArgumentParser
+import Foundation
+import Latent
+
+struct InspectCommand: ParsableCommand {
+    enum Format: String, CaseIterable, ExpressibleByArgument { case text, json }
+
+    static let configuration = CommandConfiguration(
+        commandName: "inspect",
+        abstract: "Show everything in a model file, without running it.",
+        discussion: """
+            EXAMPLES
+              latent inspect photos.safetensors
+              latent inspect photos.safetensors --format json | python3 -m json.tool
+            """)
+
+    @Argument(help: "The model file.", completion: .file(extensions: ["safetensors"]))
+    var model: String
+
+    @Option(help: "Format: text, json.")
+    var format = Format.text
+
+    func run() throws {
+        let loaded = try ModelFile.read(model)
+        let output = StandardOutput()
+        switch format {
+        case .json:
+            try output.line(try loaded.file.recordJSON())
+        case .text:
+            for (name, value) in rows(loaded) {
+                let padding = String(repeating: " ", count: max(1, 20 - name.count))
+                try output.line(name + padding + value)
+            }
+        }
+        try output.flush()
+    }
+
+    private func rows(_ loaded: ModelFile.Loaded) -> [(String, String)] {
+        let record = loaded.file.record
+        let configuration = record.configuration
+        let windowing = record.preprocessing.windowing
+        let training = record.training
+        let weightCount = loaded.file.weights.values.reduce(0) { $0 + $1.values.count }
+        var rows = [
+            ("file", model), ("sha256", "\(loaded.hash)"), ("written by", record.writtenBy),
+            ("domain", record.preprocessing.domain.rawValue),
+            ("view", record.preprocessing.viewName),
+            (
+                "window",
+                "\(configuration.channelCount)×\(configuration.height)×\(configuration.width), "
+                    + "\(windowing.mode.rawValue), stride \(windowing.stride)"
+            ),
+        ]
+        if case .logMel(let view) = record.preprocessing.view {
+            rows.append(
+                (
+                    "log-mel",
+                    "\(view.sampleRate) Hz, FFT \(view.fftLength), hop \(view.hopLength), "
+                        + "\(view.melCount) bands, range \(LatentCLI.format(view.rangeNats * 4.342_944_819)) dB"
+                ))
+        }
+        rows += [
+            (
+                "network",
+                "\(configuration.architecture.rawValue) \(configuration.widths), latent "
+                    + "\(configuration.latentCount), \(weightCount) weights"
+            ),
+            ("likelihood", configuration.likelihood.rawValue),
+            ("labels", record.labels.isEmpty ? "none" : record.labels.joined(separator: ", ")),
+            (
+                "files",
+                "\(training.trainingItemCount) fitted, \(training.heldOutItemCount) held out, "
+                    + "\(training.calibrationItemCount) for thresholds, "
+                    + "\(training.unreadableItemCount) unreadable"
+            ),
+            ("data fingerprint", training.dataFingerprint),
+            (
+                "training",
+                "\(training.epochs.count) epochs of batches of \(training.configuration.batchSize), "
+                    + "learning rate \(training.configuration.learningRate), seed "
+                    + "\(training.configuration.seed); weights of epoch \(training.bestEpoch)"
+            ),
+        ]
+        if let best = training.epochs.first(where: { $0.epoch == training.bestEpoch }) {
+            rows.append(
+                (
+                    "bound",
+                    "training -\(LatentCLI.format(best.trainingLoss)), held out "
+                        + (best.heldOutLoss.map { LatentCLI.format(-$0) } ?? "-")
+                        + " nats; KL \(LatentCLI.format(best.rate)) nats"
+                ))
+        }
+        for kind in ScoreKind.allCases {
+            let count = record.calibration.scores(kind).count
+            let threshold = record.calibration.threshold(kind)
+            let digits = kind == .mse ? 5 : 2
+            rows.append(
+                (
+                    "threshold",
+                    "\(kind.rawValue) "
+                        + (threshold.map { LatentCLI.format($0, digits: digits) } ?? "none")
+                        + " at \(record.calibration.falseAlarmRate * 100) % false alarms, "
+                        + "\(count) scores, \(record.drawCount) draws"
+                ))
+        }
+        return rows
+    }
+}

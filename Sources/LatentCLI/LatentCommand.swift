@@ -1,0 +1,77 @@
+import ArgumentParser
+import CEarlyVersion
+import Foundation
+import Latent
+
+/// The program: parse, run, and turn any error into one line and an exit code.
+@main
+struct LatentCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "latent",
+        abstract: "Learn what a folder of images or recordings looks like; score and enlarge it.",
+        discussion: """
+            Trains a variational autoencoder on PNG or WAV files, scores files for anomaly by \
+            reconstruction probability with a threshold at a stated false-alarm rate, and writes \
+            synthetic files that enlarge a data set. Nothing is downloaded or sent anywhere.
+
+            EXAMPLES
+              latent train photos -o photos.safetensors
+              latent score -m photos.safetensors inbox
+              latent augment -m photos.safetensors photos -o more -n 1000
+              latent inspect photos.safetensors
+
+            DATA is a file, a folder (class folders, flat, or train/ and test/), a manifest (CSV or \
+            NDJSON with path, label, split), or - for a list of paths on standard input.
+
+            Results go to standard output, everything else to standard error.
+            Exit codes: 0 done; 1 something was flagged, with score --exit-code; 64 usage; 65 bad \
+            data; 66 an input does not exist; 70 training diverged or internal fault; 74 cannot \
+            write; 130 interrupted.
+
+            Shell completions: latent --generate-completion-script bash|zsh|fish
+            """,
+        version: "latent " + LATENT_VERSION,
+        subcommands: [
+            TrainCommand.self, ScoreCommand.self, AugmentCommand.self, InspectCommand.self,
+        ])
+
+    static func main() {
+        // A closed pipe is seen as a failed write, and ends the run quietly.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch is StandardOutput.Closed {
+            Foundation.exit(0)
+        } catch let status as ExitStatus {
+            Foundation.exit(status.code)
+        } catch {
+            finish(error)
+        }
+    }
+
+    private static func finish(_ error: any Error) -> Never {
+        if let failure = Failure(error) {
+            failure.report()
+            Foundation.exit(failure.exitCode)
+        }
+        // What the argument parser has to say: help on request, or a mistake in the arguments.
+        let text = fullMessage(for: error)
+        let code = exitCode(for: error)
+        if code.isSuccess {
+            print(text)
+        } else {
+            let plain = text.hasPrefix("Error: ") ? String(text.dropFirst(7)) : text
+            FileHandle.standardError.write(Data("latent: error: \(plain)\n".utf8))
+        }
+        Foundation.exit(code.rawValue)
+    }
+}
+
+/// A way to end without an error message.
+struct ExitStatus: Error {
+    let code: Int32
+
+    static let flagged = ExitStatus(code: 1)
+    static let badData = ExitStatus(code: 65)
+}

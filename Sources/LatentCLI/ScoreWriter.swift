@@ -1,0 +1,163 @@
+import ArgumentParser
+import Foundation
+import Latent
+
+/// The formats of rows on standard output.
+enum RowFormat: String, CaseIterable, ExpressibleByArgument {
+    case ndjson, csv, tsv, table
+}
+
+/// Writes a score line for each file (schema 1).
+struct ScoreWriter {
+    private let output: StandardOutput
+    private let format: RowFormat
+    private let kind: ScoreKind
+    private let threshold: Double?
+
+    private static let schema = 1
+    private static let columns = [
+        "path", "label", "score", "kind", "threshold", "p_value", "anomaly", "windows",
+        "reconstruction_nats", "kl_nats", "negative_elbo_nats", "mse", "error_code",
+        "error_message",
+    ]
+
+    init(_ output: StandardOutput, format: RowFormat, kind: ScoreKind, threshold: Double?) {
+        self.output = output
+        self.format = format
+        self.kind = kind
+        self.threshold = threshold
+    }
+
+    /// Writes the header, where the format has one.
+    mutating func begin() throws {
+        switch format {
+        case .ndjson: break
+        case .csv, .tsv: try separated(Self.columns)
+        case .table:
+            try output.line(Self.row("score", "threshold", "p", "verdict", "path"))
+        }
+    }
+
+    private static func row(
+        _ score: String, _ threshold: String, _ p: String, _ verdict: String, _ path: String
+    ) -> String {
+        func left(_ text: String, _ width: Int) -> String {
+            String(repeating: " ", count: max(0, width - text.count)) + text
+        }
+        let padded = verdict + String(repeating: " ", count: max(0, 8 - verdict.count))
+        return "\(left(score, 12)) \(left(threshold, 12)) \(left(p, 8))  \(padded) \(path)"
+    }
+
+    /// Writes the line of a file that was scored.
+    func write(_ item: Item, _ score: ItemScore, pValue: Double?, isAnomaly: Bool?) throws {
+        let value = score.values[kind] ?? .nan
+        let components: [(String, Double)] = [
+            ("reconstruction_nats", -(score.values[.reconstructionProbability] ?? .nan)),
+            ("kl_nats", score.values[.kl] ?? .nan),
+            ("negative_elbo_nats", score.values[.elbo] ?? .nan),
+            ("mse", score.values[.mse] ?? .nan),
+        ]
+        switch format {
+        case .ndjson:
+            var line = JSONLine()
+            line.add("schema", Self.schema)
+            line.add("path", item.path)
+            line.add("label", item.label)
+            line.add("score", value)
+            line.add("kind", kind.rawValue)
+            line.add("threshold", threshold)
+            line.add("p_value", pValue)
+            line.add("anomaly", isAnomaly)
+            line.add("windows", score.windowCount)
+            var inner = JSONLine()
+            for (name, value) in components { inner.add(name, value) }
+            line.add("components", inner)
+            try output.line(line.text)
+        case .csv, .tsv:
+            let figures: [String?] = [
+                item.path, item.label, "\(value)", kind.rawValue, threshold.map { "\($0)" },
+                pValue.map { "\($0)" }, isAnomaly.map { "\($0)" }, "\(score.windowCount)",
+            ]
+            try separated(
+                figures.map { $0 ?? "" } + components.map { "\($0.1)" } + ["", ""])
+        case .table:
+            let digits = kind == .mse ? 5 : 2
+            try output.line(
+                Self.row(
+                    LatentCLI.format(value, digits: digits),
+                    threshold.map { LatentCLI.format($0, digits: digits) } ?? "-",
+                    pValue.map { LatentCLI.format($0, digits: 4) } ?? "-",
+                    isAnomaly.map { $0 ? "ANOMALY" : "ok" } ?? "-", item.path))
+        }
+    }
+
+    /// Writes the line of a file that could not be read.
+    func write(_ item: Item, _ error: ItemError) throws {
+        switch format {
+        case .ndjson:
+            var line = JSONLine()
+            line.add("schema", Self.schema)
+            line.add("path", item.path)
+            var inner = JSONLine()
+            inner.add("code", error.code)
+            inner.add("message", error.message)
+            line.add("error", inner)
+            try output.line(line.text)
+        case .csv, .tsv:
+            var fields = [String](repeating: "", count: Self.columns.count)
+            fields[0] = item.path
+            fields[1] = item.label ?? ""
+            fields[Self.columns.count - 2] = error.code
+            fields[Self.columns.count - 1] = error.message
+            try separated(fields)
+        case .table:
+            try output.line(Self.row("-", "-", "-", "ERROR", "\(item.path): \(error.message)"))
+        }
+    }
+
+    /// Writes fields with commas (quoted as RFC 4180 says) or tabs (which fields then lose).
+    private func separated(_ fields: [String]) throws {
+        if format == .tsv {
+            try output.line(
+                fields.map { $0.replacing("\t", with: " ").replacing("\n", with: " ") }
+                    .joined(separator: "\t"))
+            return
+        }
+        try output.line(
+            fields.map { field in
+                field.contains { $0 == "," || $0 == "\"" || $0.isNewline }
+                    ? "\"" + field.replacing("\"", with: "\"\"") + "\"" : field
+            }.joined(separator: ","))
+    }
+}
+
+/// A JSON object whose keys keep their order, which Foundation's encoder does not promise.
+struct JSONLine {
+    private var members: [String] = []
+
+    var text: String { "{" + members.joined(separator: ",") + "}" }
+
+    mutating func add(_ key: String, _ value: String?) {
+        append(key, value.map(Self.quoted))
+    }
+
+    mutating func add(_ key: String, _ value: Int) { append(key, "\(value)") }
+    mutating func add(_ key: String, _ value: Bool?) { append(key, value.map { "\($0)" }) }
+    mutating func add(_ key: String, _ value: JSONLine) { append(key, value.text) }
+
+    /// JSON has no infinity and no NaN: they become null.
+    mutating func add(_ key: String, _ value: Double?) {
+        append(key, value.flatMap { $0.isFinite ? "\($0)" : nil })
+    }
+
+    private mutating func append(_ key: String, _ value: String?) {
+        members.append("\"\(key)\":\(value ?? "null")")
+    }
+
+    private static func quoted(_ text: String) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .withoutEscapingSlashes
+        let data = (try? encoder.encode(text)) ?? Data("\"\"".utf8)
+        return String(decoding: data, as: UTF8.self)
+    }
+}

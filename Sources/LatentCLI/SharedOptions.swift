@@ -1,0 +1,103 @@
+import ArgumentParser
+import Foundation
+import Latent
+import Media
+import Torch
+
+/// What every verb that computes takes.
+struct MachineOptions: ParsableArguments {
+    @Option(help: "Device: cpu, cuda, cuda:N or mps.")
+    var device = "cpu"
+
+    @Option(help: ArgumentHelp("Threads for computing; 0 takes all cores.", valueName: "n"))
+    var threads = 0
+
+    @Option(help: ArgumentHelp("Seed of every random choice.", valueName: "n"))
+    var seed: UInt64 = 0
+
+    @Flag(name: .shortAndLong, help: "Print nothing on standard error but errors.")
+    var quiet = false
+
+    func validate() throws {
+        guard (0...1024).contains(threads) else {
+            throw ValidationError("--threads is \(threads); it must be 0 to 1024.")
+        }
+    }
+
+    /// Prepares libtorch on this thread and gives the device.
+    func start() throws -> Device {
+        try Runtime.configure(threadCount: threadCount)
+        return try Device(named: device)
+    }
+
+    var threadCount: Int { threads > 0 ? threads : ProcessInfo.processInfo.activeProcessorCount }
+
+    /// Readers are cheap beside the model; two keep it fed.
+    var readerCount: Int { max(2, min(8, threadCount)) }
+}
+
+/// Where inputs come from.
+struct InputOptions: ParsableArguments {
+    @Argument(
+        help: ArgumentHelp(
+            "Files, folders, manifests (.csv, .ndjson), or - for paths on standard input.",
+            valueName: "data"),
+        completion: .file())
+    var data: [String] = []
+
+    @Flag(name: .customShort("0"), help: "Paths on standard input end in NUL, as find -print0 gives.")
+    var null = false
+
+    /// The inputs, of one domain where it is known.
+    func inputs(domain: Domain?) throws -> Inputs {
+        try Inputs(data, domain: domain, separator: null ? .null : .newline)
+    }
+}
+
+extension Domain: ExpressibleByArgument {}
+extension LikelihoodKind: ExpressibleByArgument {}
+extension ScoreKind: ExpressibleByArgument {}
+extension Aggregate: ExpressibleByArgument {}
+extension LatentSampling: ExpressibleByArgument {}
+extension WAVEncoding: ExpressibleByArgument {}
+extension VAEConfiguration.Architecture: ExpressibleByArgument {}
+
+/// A size as `64` or `48x64`, height first.
+struct WindowSize: ExpressibleByArgument, Sendable {
+    let height: Int
+    let width: Int
+
+    init?(argument: String) {
+        let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false)
+        let numbers = parts.compactMap { Int($0) }
+        guard numbers.count == parts.count, (1...2).contains(numbers.count),
+            numbers.allSatisfy({ (1...4096).contains($0) })
+        else { return nil }
+        height = numbers[0]
+        width = numbers[numbers.count - 1]
+    }
+
+    static var allValueStrings: [String] { [] }
+}
+
+/// A list of numbers as `32,64,128`.
+struct WidthList: ExpressibleByArgument, Sendable {
+    let values: [Int]
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+        values = parts.compactMap { Int($0) }
+        guard !values.isEmpty, values.count == parts.count, values.allSatisfy({ $0 > 0 }) else {
+            return nil
+        }
+    }
+}
+
+/// A share strictly between 0 and 1.
+func checkShare(_ value: Double?, _ name: String, allowsZero: Bool = false) throws {
+    guard let value else { return }
+    guard value.isFinite, value < 1, allowsZero ? value >= 0 : value > 0 else {
+        throw ValidationError(
+            "\(name) is \(value); it must be \(allowsZero ? "0 or more" : "above 0") and below 1.")
+    }
+}

@@ -1,0 +1,132 @@
+import ArgumentParser
+import Foundation
+import Latent
+import Torch
+
+struct TrainCommand: ParsableCommand {
+    enum ErrorPolicy: String, CaseIterable, ExpressibleByArgument { case skip, fail }
+
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Fit a model to a folder of images or recordings.",
+        discussion: """
+            Reads every file once, decides on windows, network and schedule from what is there, \
+            fits a variational autoencoder, and sets thresholds on items that neither the weights \
+            nor the stopping have seen. All of it is recorded in MODEL, one .safetensors file.
+
+            EXAMPLES
+              latent train photos -o photos.safetensors
+              latent train normal.csv -o m.safetensors --latent 8 --false-alarms 0.01
+              find clips -name '*.wav' -print0 | latent train -0 - -o clips.safetensors
+              latent train photos -o photos.safetensors --resume     # after any interruption
+            """)
+
+    @OptionGroup var input: InputOptions
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The model file to write.", valueName: "model"))
+    var output: String
+
+    @Flag(help: "Go on from the checkpoint that an interrupted run left beside MODEL.")
+    var resume = false
+
+    @Flag(help: "Replace MODEL if it exists.")
+    var force = false
+
+    @Option(help: "Kind of files; found from the extensions where it is not given: image, audio.")
+    var domain: Domain?
+
+    @Option(help: "What to do about a file that cannot be read: skip, fail.")
+    var onError = ErrorPolicy.skip
+
+    @OptionGroup(title: "Model") var model: ModelOptions
+    @OptionGroup(title: "Windows") var windows: WindowOptions
+    @OptionGroup(title: "Training") var training: TrainingOptions
+    @OptionGroup(title: "Machine") var machine: MachineOptions
+
+    func validate() throws {
+        guard !input.data.isEmpty else {
+            throw ValidationError("no data: name a folder, files, a manifest, or -.")
+        }
+    }
+
+    func run() throws {
+        if !force, !resume, FileManager.default.fileExists(atPath: output) {
+            throw LatentError(
+                .exists, path: output, "the file exists already",
+                hint: "name another output, or use --force to replace it")
+        }
+        try OutputCheck.writableFolder(of: output)
+        let console = Console(quiet: machine.quiet)
+        let (items, domain, omissions) = try collect()
+        if resume, FileManager.default.fileExists(atPath: output), !force,
+            !FileManager.default.fileExists(atPath: output + ".checkpoint")
+        {
+            console.note("\(output) is finished already; use --force to train it again")
+            return
+        }
+        let device = try machine.start()
+        let interruption = Interruption()
+        var environment = TrainingRun.Environment(output: output)
+        environment.overwrites = force || resume
+        environment.resumes = resume
+        environment.failsOnBadFile = onError == .fail
+        environment.device = device
+        environment.readerCount = machine.readerCount
+        environment.checkpointInterval = training.checkpointInterval
+        environment.shouldStop = { interruption.isRequested }
+
+        let reporter = TrainingReporter(console: console, itemCount: items.count)
+        let file = try TrainingRun(
+            request, environment: environment, onEvent: { try reporter.handle($0) }
+        )(items, domain: domain)
+        if let note = omissions.note { console.note(note) }
+        reporter.conclude(file, output: output)
+    }
+
+    /// The items to train on: those of the train split where there are splits.
+    private func collect() throws -> ([Item], Domain, Inputs.Omissions) {
+        let inputs = try input.inputs(domain: domain)
+        var items = Array(inputs)
+        if items.contains(where: { $0.split == "train" }) {
+            items.removeAll { $0.split != "train" }
+        }
+        if let domain { return (items, domain, inputs.omissions) }
+        let kinds = Dictionary(grouping: items) { Domain(path: $0.path) }.mapValues(\.count)
+        let images = kinds[.image] ?? 0
+        let recordings = kinds[.audio] ?? 0
+        guard images == 0 || recordings == 0 else {
+            throw LatentError(
+                .data, "the data hold \(images) images and \(recordings) recordings",
+                hint: "say which to train on with --domain image or --domain audio")
+        }
+        return (items, recordings > 0 ? .audio : .image, inputs.omissions)
+    }
+
+    private var request: TrainingRequest {
+        var request = TrainingRequest()
+        model.apply(to: &request)
+        windows.apply(to: &request)
+        training.apply(to: &request)
+        request.seed = machine.seed
+        return request
+    }
+}
+
+/// Checks on outputs before any work is done.
+enum OutputCheck {
+    /// Refuses a path whose folder is missing or closed, before hours of work.
+    static func writableFolder(of path: String) throws(LatentError) {
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        guard FileManager.default.isWritableFile(atPath: folder) else {
+            throw LatentError(
+                .cannotWrite, path: path, "its folder is missing or closed to writing",
+                hint: "make the folder, or name another output")
+        }
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
+            throw LatentError(
+                .cannotWrite, path: path, "is a folder, expected a file name",
+                hint: "name a file, such as \(path)/model.safetensors")
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import Foundation
+import Latent
+
+/// Tells a person how training goes.
+final class TrainingReporter {
+    private let console: Console
+    private let itemCount: Int
+    private var failureCount = 0
+    private var lastEpochNote = Date.distantPast
+    private var secondsLeft: Double?
+
+    init(console: Console, itemCount: Int) {
+        self.console = console
+        self.itemCount = itemCount
+    }
+
+    func handle(_ event: TrainingRun.Event) throws {
+        switch event {
+        case .surveyed(let done):
+            console.progress { "reading \(done) of \(self.itemCount) files" }
+        case .failure(let failure):
+            failureCount += 1
+            console.warning("\(failure.item.path): \(failure.error.message)")
+        case .planned(let summary):
+            plan(summary)
+        case .training(let event):
+            training(event)
+        case .calibrating(let count):
+            console.progress { "scoring \(count) held-out files" }
+        }
+    }
+
+    private func plan(_ summary: TrainingRun.Summary) {
+        if summary.failureCount > 0 {
+            console.warning(
+                "left out \(summary.failureCount) of \(summary.failureCount + summary.itemCount) "
+                    + "files that cannot be read")
+        }
+        let classes = summary.labelCount > 1 ? " in \(summary.labelCount) classes" : ""
+        console.note(
+            "\(summary.itemCount) \(summary.preprocessing.domain.plural)\(classes): "
+                + "\(summary.trainingCount) to fit (\(summary.windowCount) windows), "
+                + "\(summary.heldOutCount) to decide when to stop, "
+                + "\(summary.calibrationCount) for thresholds")
+        let model = summary.model
+        console.note(
+            "\(summary.preprocessing.viewName) windows of \(model.channelCount)×\(model.height)×"
+                + "\(model.width), \(model.architecture.rawValue) \(model.widths), latent "
+                + "\(model.latentCount), \(model.likelihood.rawValue); up to "
+                + "\(summary.training.epochCount) epochs of batches of \(summary.training.batchSize)")
+        if summary.calibrationCount < 19 {
+            console.note(
+                "only \(summary.calibrationCount) files for thresholds: the smallest false-alarm "
+                    + "rate they can promise is "
+                    + format(Calibration.smallestRate(count: summary.calibrationCount), digits: 3))
+        }
+    }
+
+    private func training(_ event: TrainingEvent) {
+        switch event {
+        case .resumed(let epoch, let step):
+            console.note("going on from the checkpoint: epoch \(epoch), step \(step)")
+        case .fittingVariance:
+            console.note("fitting the variance of each element")
+        case .step(let done, let of, let epoch, let epochCount):
+            console.progress {
+                "epoch \(epoch) of \(epochCount), step \(done) of \(of)"
+                    + (self.secondsLeft.map { ", \(Console.duration($0)) left" } ?? "")
+            }
+        case .epoch(let record, let of, let isBest, let rate, let left):
+            secondsLeft = left
+            // Many short epochs would flood a log: about one line in two seconds.
+            let isLast = record.epoch == of
+            guard Date().timeIntervalSince(lastEpochNote) >= 2 || isLast else { return }
+            lastEpochNote = Date()
+            let heldOut = record.heldOutLoss.map { ", held out \(format($0))" } ?? ""
+            console.note(
+                "epoch \(record.epoch)/\(of): loss \(format(record.trainingLoss))\(heldOut)"
+                    + "\(isBest ? " *" : ""), reconstruction \(format(record.distortion)), KL "
+                    + "\(format(record.rate)) nats, \(Int(rate)) windows/s, "
+                    + "\(Console.duration(left)) left")
+        case .stoppedEarly(let epoch, let best):
+            console.note(
+                "stopped after epoch \(epoch): the held-out bound was best in epoch \(best)")
+        }
+    }
+
+    func conclude(_ file: ModelFile, output: String) {
+        console.clear()
+        let calibration = file.record.calibration
+        let rate = calibration.falseAlarmRate
+        let count = calibration.scores(.reconstructionProbability).count
+        if let threshold = calibration.threshold(.reconstructionProbability) {
+            console.note(
+                "threshold \(format(threshold)) nats at \(rate * 100) % false alarms, from "
+                    + "\(count) held-out files")
+        } else {
+            console.warning(
+                "no threshold: a false-alarm rate of \(rate) needs "
+                    + "\(Calibration.neededCount(rate: rate)) files for calibration, there are "
+                    + "\(count); give more files, a larger --calibration, or a larger "
+                    + "--false-alarms")
+        }
+        console.note("wrote \(output)")
+    }
+}

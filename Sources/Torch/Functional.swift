@@ -1,0 +1,61 @@
+import CTorch
+
+/// x Wᵀ + b: [B, I], [O, I], [O] → [B, O].
+public func linear(_ x: Tensor, weight: Tensor, bias: Tensor?) throws(TorchError) -> Tensor {
+    try Tensor.make { LTLinear(x.handle, weight.handle, bias?.handle, $0) }
+}
+
+/// A strided correlation without padding: [N, I, S], [O, I, K] → [N, O, (S-K)/stride+1].
+public func conv1d(_ x: Tensor, weight: Tensor, stride: Int) throws(TorchError) -> Tensor {
+    try Tensor.make { LTConv1d(x.handle, weight.handle, Int64(stride), $0) }
+}
+
+/// A two-dimensional convolution: [N, I, H, W], [O, I, K, K], [O] → [N, O, H', W'].
+public func conv2d(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, stride: Int, padding: Int
+) throws(TorchError) -> Tensor {
+    try Tensor.make {
+        LTConv2d(x.handle, weight.handle, bias?.handle, Int64(stride), Int64(padding), $0)
+    }
+}
+
+/// The transpose of ``conv2d(_:weight:bias:stride:padding:)``: [N, I, H, W], [I, O, K, K], [O].
+public func convTranspose2d(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, stride: Int, padding: Int
+) throws(TorchError) -> Tensor {
+    try Tensor.make {
+        LTConvTranspose2d(x.handle, weight.handle, bias?.handle, Int64(stride), Int64(padding), $0)
+    }
+}
+
+/// -log p(x) of a Bernoulli with the given logits, element by element, in nats; stable for large
+/// logits.
+public func binaryCrossEntropy(logits: Tensor, target: Tensor) throws(TorchError) -> Tensor {
+    try Tensor.make { LTBinaryCrossEntropyWithLogits(logits.handle, target.handle, $0) }
+}
+
+/// Antialiased bilinear resize of [N, C, H, W], pixel centres at half integers (as Pillow's).
+public func resizedBilinear(_ x: Tensor, height: Int, width: Int) throws(TorchError) -> Tensor {
+    try Tensor.make { LTResizeBilinear(x.handle, Int64(height), Int64(width), $0) }
+}
+
+/// The one-sided short-time Fourier transform of a signal [S] → complex [F, T], frames centred on
+/// multiples of the hop, the ends reflected.
+public func shortTimeFourier(
+    _ signal: Tensor, fftLength: Int, hopLength: Int, window: Tensor
+) throws(TorchError) -> Tensor {
+    try Tensor.make {
+        LTShortTimeFourier(
+            signal.handle, Int64(fftLength), Int64(hopLength), window.handle, true, $0)
+    }
+}
+
+/// The least-squares inverse of ``shortTimeFourier(_:fftLength:hopLength:window:)``: [F, T] → [S].
+public func inverseShortTimeFourier(
+    _ spectrum: Tensor, fftLength: Int, hopLength: Int, window: Tensor, length: Int
+) throws(TorchError) -> Tensor {
+    try Tensor.make {
+        LTInverseShortTimeFourier(
+            spectrum.handle, Int64(fftLength), Int64(hopLength), window.handle, Int64(length), $0)
+    }
+}

@@ -1,0 +1,35 @@
+import CTorch
+
+extension Tensor {
+    /// Marks a leaf tensor as one whose gradient is wanted.
+    public func requireGradient(_ required: Bool = true) throws(TorchError) {
+        try check(LTTensorSetRequiresGradient(handle, required))
+    }
+
+    /// Adds the gradient of this scalar to every leaf that it was computed from.
+    public func backward() throws(TorchError) { try check(LTTensorBackward(handle)) }
+
+    /// The gradient of a leaf, or nil before the first backward pass.
+    public func gradient() throws(TorchError) -> Tensor? {
+        var out: OpaquePointer?
+        try check(LTTensorGradient(handle, &out))
+        return out.map(Tensor.init(owning:))
+    }
+
+    /// Forgets the gradient of a leaf.
+    public func clearGradient() throws(TorchError) { try check(LTTensorClearGradient(handle)) }
+
+    /// The same elements, cut off from autograd.
+    public func detached() throws(TorchError) -> Tensor {
+        try Self.make { LTTensorDetach(handle, $0) }
+    }
+}
+
+/// Runs a closure without recording for gradients, on this thread.
+///
+/// Synchronous on purpose: the mode belongs to the thread, and an `await` may change threads.
+public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let before = LTSetGradientMode(false)
+    defer { _ = LTSetGradientMode(before) }
+    return try body()
+}
