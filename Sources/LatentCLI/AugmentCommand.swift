@@ -26,7 +26,8 @@ struct AugmentCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "dir"))
     var output: String
 
-    @Option(name: [.customShort("n"), .long], help: ArgumentHelp("Files to write.", valueName: "n"))
+    @Option(
+        name: [.customShort("n"), .long], help: ArgumentHelp("Files to write.", valueName: "n"))
     var number: Int
 
     @Option(

@@ -25,7 +25,9 @@ final class StandardOutput {
     func flush() throws {
         var start = 0
         while start < buffer.count {
-            let count = buffer[start...].withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+            let count = buffer[start...].withUnsafeBytes {
+                write(STDOUT_FILENO, $0.baseAddress, $0.count)
+            }
             if count < 0 {
                 if errno == EINTR { continue }
                 buffer.removeAll()

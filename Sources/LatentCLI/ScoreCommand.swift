@@ -112,7 +112,8 @@ struct ScoreCommand: ParsableCommand {
         if let note = inputs.omissions.note { console.note(note) }
         guard counts.files > 0 else {
             throw LatentError(
-                .data, "no files to score were found", hint: "name files, or a folder that has some")
+                .data, "no files to score were found", hint: "name files, or a folder that has some"
+            )
         }
         if counts.failed > 0 {
             console.warning("\(counts.failed) of \(counts.files) files cannot be read")

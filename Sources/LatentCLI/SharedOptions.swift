@@ -45,7 +45,8 @@ struct InputOptions: ParsableArguments {
         completion: .file())
     var data: [String] = []
 
-    @Flag(name: .customShort("0"), help: "Paths on standard input end in NUL, as find -print0 gives.")
+    @Flag(
+        name: .customShort("0"), help: "Paths on standard input end in NUL, as find -print0 gives.")
     var null = false
 
     /// The inputs, of one domain where it is known.

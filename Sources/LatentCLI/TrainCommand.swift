@@ -123,7 +123,8 @@ enum OutputCheck {
                 hint: "make the folder, or name another output")
         }
         var isFolder: ObjCBool = false
-        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
+        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue
+        {
             throw LatentError(
                 .cannotWrite, path: path, "is a folder, expected a file name",
                 hint: "name a file, such as \(path)/model.safetensors")

@@ -45,19 +45,24 @@ struct WindowOptions: ParsableArguments {
     @Option(help: "Images: grey or rgb (rgb where most images are coloured).")
     var colour: Colour?
 
-    @Option(help: ArgumentHelp("Recordings: sample rate (that of most, at most 16000).", valueName: "hz"))
+    @Option(
+        help: ArgumentHelp(
+            "Recordings: sample rate (that of most, at most 16000).", valueName: "hz"))
     var sampleRate: Int?
 
     @Option(help: ArgumentHelp("Recordings: samples of a frame (about 32 ms).", valueName: "n"))
     var fft: Int?
 
-    @Option(help: ArgumentHelp("Recordings: samples from frame to frame (half of one).", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Recordings: samples from frame to frame (half of one).", valueName: "n")
+    )
     var hop: Int?
 
     @Option(help: ArgumentHelp("Recordings: mel bands (40).", valueName: "n"))
     var mels: Int?
 
-    @Option(help: ArgumentHelp("Recordings: range from silence to the loudest (43).", valueName: "db"))
+    @Option(
+        help: ArgumentHelp("Recordings: range from silence to the loudest (43).", valueName: "db"))
     var range: Double?
 
     @Option(help: "How windows become one figure of a file: mean, max, top-tenth.")
@@ -102,16 +107,23 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Peak of the learning rate (0.002).", valueName: "x"))
     var learningRate: Double?
 
-    @Option(help: ArgumentHelp("Joint norm above which gradients are scaled down (1).", valueName: "x"))
+    @Option(
+        help: ArgumentHelp("Joint norm above which gradients are scaled down (1).", valueName: "x"))
     var clip: Double?
 
-    @Option(help: ArgumentHelp("Share of the steps over which the KL term warms up (0.15).", valueName: "share"))
+    @Option(
+        help: ArgumentHelp(
+            "Share of the steps over which the KL term warms up (0.15).", valueName: "share"))
     var klWarmup: Double?
 
-    @Option(help: ArgumentHelp("Share of the files that decides when to stop (0.1).", valueName: "share"))
+    @Option(
+        help: ArgumentHelp(
+            "Share of the files that decides when to stop (0.1).", valueName: "share"))
     var validation: Double?
 
-    @Option(help: ArgumentHelp("Share of the files that thresholds are fitted to (0.1).", valueName: "share"))
+    @Option(
+        help: ArgumentHelp(
+            "Share of the files that thresholds are fitted to (0.1).", valueName: "share"))
     var calibration: Double?
 
     @Option(
@@ -120,13 +132,17 @@ struct TrainingOptions: ParsableArguments {
             valueName: "n"))
     var patience: Int?
 
-    @Option(help: ArgumentHelp("False-alarm rate that thresholds are set for (0.05).", valueName: "rate"))
+    @Option(
+        help: ArgumentHelp(
+            "False-alarm rate that thresholds are set for (0.05).", valueName: "rate"))
     var falseAlarms: Double?
 
     @Option(help: ArgumentHelp("Draws of z for each window in scoring (16).", valueName: "n"))
     var draws = 16
 
-    @Option(help: ArgumentHelp("Seconds from checkpoint to checkpoint; 0 after each step.", valueName: "s"))
+    @Option(
+        help: ArgumentHelp(
+            "Seconds from checkpoint to checkpoint; 0 after each step.", valueName: "s"))
     var checkpointInterval = 15.0
 
     func validate() throws {
@@ -153,7 +169,8 @@ struct TrainingOptions: ParsableArguments {
             throw ValidationError("--validation and --calibration leave nothing to train on.")
         }
         guard checkpointInterval >= 0, checkpointInterval.isFinite else {
-            throw ValidationError("--checkpoint-interval is \(checkpointInterval); it must be 0 or more.")
+            throw ValidationError(
+                "--checkpoint-interval is \(checkpointInterval); it must be 0 or more.")
         }
     }
 

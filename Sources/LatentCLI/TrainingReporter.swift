@@ -47,7 +47,8 @@ final class TrainingReporter {
             "\(summary.preprocessing.viewName) windows of \(model.channelCount)×\(model.height)×"
                 + "\(model.width), \(model.architecture.rawValue) \(model.widths), latent "
                 + "\(model.latentCount), \(model.likelihood.rawValue); up to "
-                + "\(summary.training.epochCount) epochs of batches of \(summary.training.batchSize)")
+                + "\(summary.training.epochCount) epochs of batches of \(summary.training.batchSize)"
+        )
         if summary.calibrationCount < 19 {
             console.note(
                 "only \(summary.calibrationCount) files for thresholds: the smallest false-alarm "

@@ -39,6 +39,8 @@ public enum Runtime {
     /// The number of threads that one operation may use.
     public static var threadCount: Int { Int(LTThreadCount()) }
 
+    /// Prepares libtorch for this process.
+    ///
     /// Sets the number of threads of an operation, flushes denormal numbers to zero and asks for
     /// deterministic kernels. To be called once, first, on the thread that will compute.
     public static func configure(threadCount: Int) throws(TorchError) {

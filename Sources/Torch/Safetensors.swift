@@ -31,9 +31,10 @@ public struct Safetensors: Sendable, Equatable {
         for name in names {
             guard let tensor = tensors[name] else { continue }
             let end = offset + tensor.values.count * 4
-            header[name] = [
-                "dtype": "F32", "shape": tensor.shape, "data_offsets": [offset, end],
-            ] as [String: Any]
+            header[name] =
+                [
+                    "dtype": "F32", "shape": tensor.shape, "data_offsets": [offset, end],
+                ] as [String: Any]
             offset = end
         }
         var text = [UInt8](

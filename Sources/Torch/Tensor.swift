@@ -31,9 +31,10 @@ public final class Tensor {
         }
         var out: OpaquePointer?
         let extents = shape.map(Int64.init)
-        try check(values.withUnsafeBufferPointer {
-            LTTensorFromFloats($0.baseAddress, extents, extents.count, &out)
-        })
+        try check(
+            values.withUnsafeBufferPointer {
+                LTTensorFromFloats($0.baseAddress, extents, extents.count, &out)
+            })
         guard let out else { throw TorchError(.operation, "libtorch gave no tensor") }
         self.init(owning: out)
     }
@@ -105,9 +106,10 @@ extension Tensor {
         get throws(TorchError) {
             var name = [CChar](repeating: 0, count: 32)
             try check(LTTensorDevice(handle, &name, name.count))
-            return try Device(named: name.withUnsafeBufferPointer {
-                $0.baseAddress.map(String.init(cString:)) ?? "cpu"
-            })
+            return try Device(
+                named: name.withUnsafeBufferPointer {
+                    $0.baseAddress.map(String.init(cString:)) ?? "cpu"
+                })
         }
     }
 }

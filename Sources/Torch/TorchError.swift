@@ -35,8 +35,9 @@ public struct TorchError: Error, CustomStringConvertible, Sendable {
     public var description: String { hint.map { "\(message); \($0)" } ?? message }
 }
 
-/// Throws libtorch's message when a call of the C interface failed. Must stand in the same
-/// synchronous call, since the message belongs to the thread.
+/// Throws libtorch's message when a call of the C interface failed.
+///
+/// Must stand in the same synchronous call, since the message belongs to the thread.
 func check(_ status: LTStatus) throws(TorchError) {
     guard status != 0 else { return }
     // libtorch appends notes on its sources after the first line; people need the first.

@@ -43,6 +43,10 @@ private struct SmallVAE {
 }
 
 @Suite("Training") struct TrainingTests {
+    /// libtorch settles how many threads serve the calling one when it is first asked; a convolution
+    /// before that may run on another number, and so sum in another order.
+    init() { _ = Runtime.threadCount }
+
     private struct File: Decodable {
         struct Step: Decodable {
             let loss: Double

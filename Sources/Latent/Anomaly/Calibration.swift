@@ -49,8 +49,10 @@ public struct Calibration: Codable, Sendable, Equatable {
         return Double(1 + scores.count - low) / Double(scores.count + 1)
     }
 
-    /// The score above which an item is flagged at a false-alarm rate: exactly where the conformal
-    /// p-value is at most the rate. Nil when there are too few scores for it.
+    /// The score above which an item is flagged at a false-alarm rate.
+    ///
+    /// It is exceeded exactly where the conformal p-value is at most the rate; nil when there are
+    /// too few scores for it.
     public func threshold(_ kind: ScoreKind, rate: Double? = nil) -> Double? {
         let scores = scores(kind)
         let rank = Self.rank(count: scores.count, rate: rate ?? falseAlarmRate)

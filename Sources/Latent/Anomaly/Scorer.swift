@@ -74,6 +74,7 @@ public final class Scorer {
     /// - Parameters:
     ///   - items: consumed lazily, on reader threads
     ///   - emit: called once for each item, on the calling thread; throwing ends the run
+    /// - Throws: what `emit` throws, and `TorchError` when the model cannot be run
     public func score(
         _ items: some Sequence<Item>,
         emit: (Item, Result<ItemScore, ItemFailed>) throws -> Void

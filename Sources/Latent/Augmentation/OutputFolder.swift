@@ -90,7 +90,8 @@ public final class OutputFolder {
             try manifest.write(contentsOf: try ModelFile.encoder.encode(manifestLine) + [0x0A])
         } catch {
             throw LatentError(
-                .cannotWrite, path: "\(path)/\(Self.manifestName)", "the manifest cannot be written",
+                .cannotWrite, path: "\(path)/\(Self.manifestName)",
+                "the manifest cannot be written",
                 hint: "make room on the disk")
         }
         return "\(path)/\(relative)"

@@ -17,7 +17,9 @@ struct ParentSchedule: Sendable {
 
     init(_ items: [Item], method: LatentSampling, seed: UInt64) throws(LatentError) {
         var classmates: [String?: [Int]] = [:]
-        for (index, item) in items.enumerated() { classmates[item.label, default: []].append(index) }
+        for (index, item) in items.enumerated() {
+            classmates[item.label, default: []].append(index)
+        }
         var usable = Array(items.indices)
         if method == .interpolate {
             usable = usable.filter { (classmates[items[$0].label]?.count ?? 0) >= 2 }

@@ -39,9 +39,12 @@ struct Renderer: Sendable {
         let windowing = record.preprocessing.windowing
         // As the parent was; else as the training images usually were.
         let source = job.parents.min { $0.count < $1.count }?.source
-        let size = source.map { ($0.height, $0.width) }
-            ?? (record.outputSize?.first ?? windowing.height,
-                record.outputSize?.last ?? windowing.width)
+        let size =
+            source.map { ($0.height, $0.width) }
+            ?? (
+                record.outputSize?.first ?? windowing.height,
+                record.outputSize?.last ?? windowing.width
+            )
         let depth = source?.bitDepth ?? record.outputBitDepth ?? 8
         let map: FeatureMap
         if job.parents.isEmpty {

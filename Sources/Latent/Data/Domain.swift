@@ -20,7 +20,10 @@ public enum Domain: String, Codable, Sendable, CaseIterable {
             !path[dot...].contains("/")
         else { return nil }
         let suffix = path[path.index(after: dot)...].lowercased()
-        guard let match = Domain.allCases.first(where: { Self.extensions[$0]?.contains(suffix) == true })
+        guard
+            let match = Domain.allCases.first(where: {
+                Self.extensions[$0]?.contains(suffix) == true
+            })
         else { return nil }
         self = match
     }

@@ -16,14 +16,19 @@ extension LogMelView {
         public init() {}
     }
 
-    /// A recording with about the given log-mel spectrogram. Lossy: phase is estimated.
+    /// A recording with about the given log-mel spectrogram.
+    ///
+    /// Lossy: phase is estimated, and what the mel bands merged stays merged.
     ///
     /// - Parameters:
     ///   - map: [1, M, T] in 0…1
     ///   - referenceLevel: what 1 means, in nats of power
     ///   - sampleCount: the length wanted; nil gives T - 1 hops
     ///   - phaseSource: a signal whose phase starts the search, such as the parent's
+    ///   - inversion: how many rounds of what
     ///   - generator: the source of the starting phase where there is no signal
+    /// - Returns: one channel at the view's rate
+    /// - Throws: `TorchError` when the map has other than M bands
     ///
     /// Source: Griffin & Lim 1984; Perraudin, Balazs & Søndergaard, "A fast Griffin–Lim algorithm",
     /// WASPAA 2013 for the momentum; Lee & Seung 2001 for the multiplicative update that solves

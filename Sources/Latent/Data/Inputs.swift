@@ -36,6 +36,7 @@ public struct Inputs: Sequence {
     /// - Parameters:
     ///   - arguments: as on the command line
     ///   - domain: the kind of files that a walk takes; nil takes both
+    ///   - separator: what ends a path on standard input
     /// - Throws: ``LatentError`` with code `.notFound`
     public init(
         _ arguments: [String], domain: Domain?, separator: Separator = .newline

@@ -47,7 +47,8 @@ public struct LogMelView: Codable, Sendable, Equatable {
         }
         guard (1...fftLength / 4).contains(melCount) else {
             throw LatentError(
-                .usage, "\(melCount) mel bands from an FFT of \(fftLength); expected 1 to "
+                .usage,
+                "\(melCount) mel bands from an FFT of \(fftLength); expected 1 to "
                     + "\(fftLength / 4)", hint: "use fewer --mels or a longer --fft")
         }
         guard rangeNats > 0, rangeNats < 100 else {

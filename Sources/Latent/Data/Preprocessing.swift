@@ -53,8 +53,10 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         if case .logMel(let view) = view {
             try view.validate()
             guard windowing.height == view.melCount, windowing.mode == .frames else {
-                throw LatentError(.model, "windows of \(windowing.height) bands for "
-                    + "\(view.melCount) mel bands")
+                throw LatentError(
+                    .model,
+                    "windows of \(windowing.height) bands for "
+                        + "\(view.melCount) mel bands")
             }
         }
     }

@@ -1,8 +1,9 @@
 import Foundation
 import Torch
 
-/// Applies a function to jobs on other threads, ahead of the consumer, and gives the results in the
-/// order of the jobs. At most `capacity` results wait at any time.
+/// Applies a function to jobs on other threads, ahead of the consumer, keeping their order.
+///
+/// At most `capacity` results wait at any time.
 ///
 /// Threads and not tasks: the work blocks on files, and the consumer holds tensors, which belong to
 /// one thread.

@@ -65,13 +65,16 @@ final class WindowSource: Sendable {
         let message: String
     }
 
-    /// Batches of one pass. Items in the given order are pooled up to a bound, and the windows of a
-    /// pool are shuffled: for small data a full shuffle, for large data one in bounded memory.
+    /// Batches of one pass.
+    ///
+    /// Items in the given order are pooled up to a bound, and the windows of a pool are shuffled: for
+    /// small data a full shuffle, for large data one in bounded memory.
     ///
     /// - Parameters:
     ///   - generator: the source of the order; nil keeps the order of the items
     ///   - batchSize: windows of a batch; the last one may be smaller
-    ///   - skipping: batches that are left out at the start, without decoding more than they need
+    ///   - skipping: batches that are left out at the start
+    /// - Returns: the pass, before its first batch
     func batches(shuffledBy generator: Generator?, batchSize: Int, skipping: Int = 0) -> Pass {
         Pass(self, generator: generator, batchSize: batchSize, skipping: skipping)
     }

@@ -37,6 +37,8 @@ public enum Likelihood {
     /// cross-entropy, not a normalised density.
     ///
     /// - Parameter x: [B, C, H, W] in 0…1
+    /// - Returns: [B]
+    /// - Throws: `TorchError` when the shapes do not fit
     public func logProbability(of x: Tensor) throws -> Tensor {
         switch self {
         case .bernoulli(let logits):

@@ -81,7 +81,8 @@ public struct ModelFile: Sendable {
     /// SHA-256 over everything that the file says, so that a flipped bit is found.
     static func digest(_ contents: Safetensors) -> String {
         var bytes: [UInt8] = []
-        for (key, value) in contents.metadata.sorted(by: { $0.key < $1.key }) where key != "sha256" {
+        for (key, value) in contents.metadata.sorted(by: { $0.key < $1.key }) where key != "sha256"
+        {
             bytes += Array("\(key)\0\(value)\0".utf8)
         }
         for (name, tensor) in contents.tensors.sorted(by: { $0.key < $1.key }) {

@@ -12,8 +12,11 @@ public struct Posterior {
 
     /// z = mean + σ · noise for L draws of each window (Kingma & Welling 2014).
     ///
-    /// - Parameter noise: [B·L, D] standard normal numbers, the draws of a window together
+    /// - Parameters:
+    ///   - noise: [B·L, D] standard normal numbers, the draws of a window together
+    ///   - drawCount: L
     /// - Returns: [B·L, D]
+    /// - Throws: `TorchError` when the shapes do not fit
     public func sample(noise: Tensor, drawCount: Int = 1) throws -> Tensor {
         let deviation = try (logVariance * 0.5).exp()
         guard drawCount > 1 else { return try mean + deviation * noise }

@@ -44,8 +44,11 @@ public final class VAE {
 
     /// Makes a batch tensor on the model's device from windows in row-major order.
     public func batch(_ values: [Float]) throws -> Tensor {
-        try Tensor(values, shape: [values.count / configuration.elementCount]
-            + configuration.windowShape).to(device)
+        try Tensor(
+            values,
+            shape: [values.count / configuration.elementCount]
+                + configuration.windowShape
+        ).to(device)
     }
 
     /// q(z|x): [B, C, H, W] in 0…1 → Gaussian over [B, D].
@@ -74,6 +77,8 @@ public final class VAE {
     /// - Parameters:
     ///   - x: [B, C, H, W]
     ///   - noise: [B, D]
+    /// - Returns: E[log p(x|z)] and KL of each window, [B] in nats, and the mean squared error
+    /// - Throws: `TorchError` when the shapes do not fit
     func bound(of x: Tensor, noise: Tensor) throws -> (
         reconstruction: Tensor, klDivergence: Tensor, squaredError: Tensor
     ) {
@@ -105,6 +110,8 @@ public final class VAE {
     ///   - x: [B, C, H, W]
     ///   - noise: [B·L, D] standard normal numbers, the draws of a window together
     ///   - drawCount: L; the standard error falls as 1/√L
+    /// - Returns: figures of each window, on the host
+    /// - Throws: `TorchError` when the shapes do not fit
     /// - Complexity: one encoder pass, L decoder passes; memory grows with a chunk of draws, not L
     ///
     /// Source: An & Cho, "Variational autoencoder based anomaly detection using reconstruction

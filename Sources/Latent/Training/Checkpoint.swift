@@ -31,7 +31,7 @@ struct Checkpoint {
         var rate = 0.0
     }
 
-    /// What the run is of: settings and data. A checkpoint of another run is refused.
+    /// What the run is of: settings and data; a checkpoint of another run is refused.
     var plan: String
     var state: State
     /// Prefixed `model.`, `best.` and `optimizer.`.

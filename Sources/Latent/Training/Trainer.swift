@@ -81,7 +81,8 @@ final class Trainer {
     ///   when asked to stop (a checkpoint is saved first), `.data` when a file has changed
     func run(resuming: Bool) throws -> Outcome {
         if resuming { try resume() }
-        let phases: [Phase] = job.model.likelihood == .gaussianPerElement
+        let phases: [Phase] =
+            job.model.likelihood == .gaussianPerElement
             ? [.bound, .variance] : [.bound]
         while let phase = Phase(rawValue: state.phase), phases.contains(phase) {
             if phase == .variance { onEvent(.fittingVariance) }
@@ -125,7 +126,8 @@ final class Trainer {
                 .epoch(
                     record, of: state.history.count - state.epoch + epochs, isBest: isBest,
                     windowsPerSecond: Double(windows) / seconds,
-                    secondsLeft: Double(epochs - state.epoch) * Date().timeIntervalSince(startedAt)))
+                    secondsLeft: Double(epochs - state.epoch) * Date().timeIntervalSince(startedAt))
+            )
             let waited = record.epoch - state.bestEpoch
             if job.configuration.patience > 0, waited >= job.configuration.patience {
                 onEvent(.stoppedEarly(epoch: record.epoch, bestEpoch: state.bestEpoch))
@@ -199,7 +201,8 @@ final class Trainer {
         let lossValue = try loss.item()
         guard lossValue.isFinite else {
             throw LatentError(
-                .diverged, "the loss is \(lossValue) in epoch \(state.epoch + 1), "
+                .diverged,
+                "the loss is \(lossValue) in epoch \(state.epoch + 1), "
                     + "step \(state.stepInEpoch + 1)",
                 hint: "lower --learning-rate (now \(job.configuration.learningRate)), or look for "
                     + "odd files in the data")
@@ -209,7 +212,8 @@ final class Trainer {
         let norm = try optimizer.clipGradientNorm(maximum: job.configuration.gradientClip)
         guard norm.isFinite else {
             throw LatentError(
-                .diverged, "the gradient is \(norm) in epoch \(state.epoch + 1), "
+                .diverged,
+                "the gradient is \(norm) in epoch \(state.epoch + 1), "
                     + "step \(state.stepInEpoch + 1)",
                 hint: "lower --learning-rate (now \(job.configuration.learningRate))")
         }
