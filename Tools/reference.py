@@ -1,4 +1,4 @@
-"""Writes the numbers that the tests of `Torch` compare against, computed by PyTorch in Python.
+"""Writes the numbers that tests compare against, computed by PyTorch and numpy in Python.
 
     .libtorch-python Tools/reference.py                 # all files below Fixtures/expected
     .libtorch-python Tools/reference.py operations      # one of them
@@ -29,6 +29,19 @@ generator.json    {philox: [{counter, key, output}], streams: [{seed, words, bit
 weights.safetensors, weights.json
     A file written by Python's safetensors, and the same contents as JSON. Used by
     SafetensorsTests. One metadata entry only: the writer orders several of them at random.
+
+likelihood.json   {x, logits, mean, log_variance, shared, expected: {…}, posterior: {…}}
+    log p(x) of three windows under each likelihood and KL(q ‖ N(0, I)) of four posteriors, from
+    torch.distributions in float64. Used by LikelihoodTests.
+
+vae.json    {"cases": [{name, shape, weights, x, noise, …}]}
+    A forward pass of small VAEs with given weights, in float64, written again from the paths of the
+    weights. Used by VAETests.
+
+mel.json    {"banks": [{rate, fft, mels, weights}], "spectra": [{…, hop, signal, log}]}
+    Slaney's mel bank as librosa builds it, checked here against the mel frequencies that librosa's
+    documentation prints; and ln of the mel power of a chirp in noise, by numpy's FFT with reflected
+    ends and a periodic Hann window, in float64. Used by LogMelViewTests.
 """
 
 import json
@@ -334,11 +347,228 @@ def weights():
     })
 
 
+# Likelihoods
+
+
+def likelihood():
+    """likelihood.json"""
+    source = Source(5)
+    shape = (3, 3, 2, 5)
+    x = source.uniform(*shape)
+    x[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    logits = source.normal(*shape, scale=3)
+    logits[0, 0, 0, :2] = torch.tensor([-40.0, 40.0])
+    mean, log_variance = source.uniform(*shape), source.normal(*shape, scale=2)
+    wide = [t.double() for t in (x, logits, mean, log_variance)]
+    shared = -3.25
+
+    def gaussian(log_variance):
+        deviation = torch.exp(torch.as_tensor(log_variance, dtype=torch.float64) / 2)
+        return torch.distributions.Normal(wide[2], deviation).log_prob(wide[0]).sum((1, 2, 3))
+
+    # -log(1 + exp(±logit)) are the logarithms of the two probabilities.
+    positive, negative = (-torch.log1p(torch.exp(sign * wide[1])) for sign in (-1, 1))
+    bernoulli = (wide[0] * positive + (1 - wide[0]) * negative).sum((1, 2, 3))
+
+    posterior_mean, posterior_log_variance = source.normal(4, 5, scale=2), source.normal(4, 5)
+    divergence = torch.distributions.kl_divergence(
+        torch.distributions.Normal(
+            posterior_mean.double(), torch.exp(posterior_log_variance.double() / 2)),
+        torch.distributions.Normal(0.0, 1.0)).sum(1)
+    write("likelihood.json", {
+        "x": plain(x), "logits": plain(logits), "mean": plain(mean),
+        "log_variance": plain(log_variance), "shared": shared,
+        "expected": {
+            "bernoulli": plain(bernoulli), "gaussian": plain(gaussian(shared)),
+            "gaussian_per_element": plain(gaussian(wide[3])),
+        },
+        "posterior": {
+            "mean": plain(posterior_mean), "log_variance": plain(posterior_log_variance),
+            "kl": plain(divergence),
+        },
+    })
+
+
+# VAE
+
+
+def vae_weights(source, case):
+    """Initial weights by path, rounded."""
+    channels, height, width = case["shape"]
+    architecture, widths, latent = case["architecture"], case["widths"], case["latent"]
+    elements = channels * height * width
+    shapes = {}
+
+    def layer(name, *shape, outputs):
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, (outputs,)
+
+    if architecture == "conv":
+        inputs = channels
+        for index, outputs in enumerate(widths):
+            layer(f"encoder.{index}", outputs, inputs, 4, 4, outputs=outputs)
+            inputs = outputs
+        flat = inputs * (height >> len(widths)) * (width >> len(widths))
+        layer("encoder.posterior", 2 * latent, flat, outputs=2 * latent)
+        layer("decoder.0", flat, latent, outputs=flat)
+        for index, inputs in enumerate(widths[::-1]):
+            outputs = (widths[::-1] + [channels])[index + 1]
+            layer(f"decoder.{index + 1}", inputs, outputs, 4, 4, outputs=outputs)
+    else:
+        for index, (inputs, outputs) in enumerate(zip([elements] + widths, widths)):
+            layer(f"encoder.{index}", outputs, inputs, outputs=outputs)
+        layer("encoder.posterior", 2 * latent, widths[-1], outputs=2 * latent)
+        sizes = [latent] + widths[::-1] + [elements]
+        for index, (inputs, outputs) in enumerate(zip(sizes, sizes[1:])):
+            layer(f"decoder.{index}", outputs, inputs, outputs=outputs)
+    if case["likelihood"] == "gaussian-per-element":
+        layer("variance.0", 128, latent, outputs=128)
+        layer("variance.1", elements, 128, outputs=elements)
+    return {name: source.normal(*shape, scale=0.3) for name, shape in shapes.items()}
+
+
+def vae_pass(case, p, x, noise):
+    """Encodes, draws, decodes; float64."""
+    conv, widths, latent = case["architecture"] == "conv", case["widths"], case["latent"]
+
+    def layer(function, name, h, **options):
+        return function(h, p[f"{name}.weight"], p[f"{name}.bias"], **options)
+
+    h = 2 * x - 1
+    if not conv:
+        h = h.flatten(1)
+    for index in range(len(widths)):
+        if conv:
+            h = torch.relu(layer(F.conv2d, f"encoder.{index}", h, stride=2, padding=1))
+        else:
+            h = F.silu(layer(F.linear, f"encoder.{index}", h))
+    mean, log_variance = layer(F.linear, "encoder.posterior", h.flatten(1)).split(latent, 1)
+    log_variance = log_variance.clip(-8, 4)
+    z = mean + torch.exp(log_variance / 2) * noise
+
+    h = z
+    if conv:
+        side = [size >> len(widths) for size in case["shape"][1:]]
+        h = torch.relu(layer(F.linear, "decoder.0", h)).unflatten(1, [widths[-1], *side])
+        for index in range(1, len(widths) + 1):
+            h = layer(F.conv_transpose2d, f"decoder.{index}", h, stride=2, padding=1)
+            h = torch.relu(h) if index < len(widths) else h
+    else:
+        for index in range(len(widths) + 1):
+            h = layer(F.linear, f"decoder.{index}", h)
+            h = F.silu(h) if index < len(widths) else h
+    output = h.reshape(x.shape)
+    ratio = None
+    if "variance.0.weight" in p:
+        h = layer(F.linear, "variance.1", F.silu(layer(F.linear, "variance.0", z)))
+        ratio = (6 * torch.sigmoid(h) - 3).reshape(x.shape)
+    return mean, log_variance, z, output, ratio
+
+
+def vae():
+    """vae.json"""
+    source = Source(6)
+    cases = []
+    for name, shape, architecture, widths, latent, kind in [
+        ("conv", (1, 8, 8), "conv", [4], 2, "bernoulli"),
+        ("conv, two layers, RGB, not square", (3, 4, 12), "conv", [3, 5], 3, "gaussian"),
+        ("mlp, odd sides", (3, 3, 5), "mlp", [7, 5], 3, "gaussian"),
+        ("mlp with a variance for each element", (1, 2, 3), "mlp", [5], 2, "gaussian-per-element"),
+    ]:
+        case = {"name": name, "shape": shape, "architecture": architecture, "widths": widths,
+                "latent": latent, "likelihood": kind}
+        weights = vae_weights(source, case)
+        x, noise = source.uniform(4, *shape), source.normal(4, latent)
+        p = {path: value.double() for path, value in weights.items()}
+        x64 = x.double()
+        mean, log_variance, z, output, ratio = vae_pass(case, p, x64, noise.double())
+        # The posteriors must not all lie at an end of the range.
+        assert log_variance.abs().max() < 4
+        elements = x64[0].numel()
+        if kind == "bernoulli":
+            expectation = torch.sigmoid(output)
+            log = x64 * torch.log(expectation) + (1 - x64) * torch.log1p(-expectation)
+            reconstruction = log.sum((1, 2, 3))
+        else:
+            expectation = output
+            variance = (x64 - output).square().mean()
+            reconstruction = -0.5 * (
+                elements * torch.log(2 * math.pi * variance)
+                + (x64 - output).square().sum((1, 2, 3)) / variance)
+        rate = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
+        case |= {
+            "weights": {path: plain(value) for path, value in weights.items()},
+            "x": plain(x), "noise": plain(noise), "mean": plain(mean),
+            "log_variance": plain(log_variance), "z": plain(z), "decoded": plain(expectation),
+            "log_ratio": None if ratio is None else plain(ratio),
+            "reconstruction": plain(reconstruction), "kl": plain(rate),
+            "squared_error": number((x64 - expectation).square().mean()),
+        }
+        cases.append(case)
+    write("vae.json", {"cases": cases})
+
+
+# Mel
+
+
+def mel_to_hertz(mels):
+    """Slaney's scale: 200/3 Hz a mel up to 1 kHz, then 27 mels for each factor of 6.4."""
+    log_step = np.log(6.4) / 27.0
+    return np.where(mels < 15.0, 200.0 / 3 * mels, 1000.0 * np.exp(log_step * (mels - 15.0)))
+
+
+def hertz_to_mel(hertz):
+    """The inverse, for one frequency."""
+    return 15.0 + np.log(hertz / 1000.0) / (np.log(6.4) / 27.0) if hertz >= 1000 else hertz / (
+        200.0 / 3)
+
+
+def mel_bank(rate, fft, mels):
+    """As librosa.filters.mel(norm="slaney"): ramps of all bands at once."""
+    edges = mel_to_hertz(np.linspace(0.0, hertz_to_mel(rate / 2), mels + 2))
+    widths = np.diff(edges)
+    ramps = np.subtract.outer(edges, np.fft.rfftfreq(fft, 1.0 / rate))
+    lower, upper = -ramps[:-2] / widths[:-1, None], ramps[2:] / widths[1:, None]
+    return np.maximum(0, np.minimum(lower, upper)) * (2.0 / (edges[2:] - edges[:-2]))[:, None]
+
+
+def mel():
+    """mel.json"""
+    # librosa.mel_frequencies(n_mels=40), as its documentation prints it.
+    known = [0, 85.317, 170.635, 255.952, 341.269, 426.586, 511.904, 597.221, 682.538, 767.855,
+             853.173, 938.49, 1024.856, 1119.114, 1222.042, 1334.436, 1457.167, 1591.187, 1737.532,
+             1897.337, 2071.84, 2262.393, 2470.47, 2697.686, 2945.799, 3216.731, 3512.582,
+             3835.643, 4188.417, 4573.636, 4994.285, 5453.621, 5955.205, 6502.92, 7101.009,
+             7754.107, 8467.272, 9246.028, 10096.408, 11025]
+    found = mel_to_hertz(np.linspace(0.0, hertz_to_mel(11025.0), 40))
+    assert np.abs(found - known).max() < 6e-4, "the scale here is wrong"
+
+    banks = [
+        {"rate": rate, "fft": fft, "mels": mels, "weights": plain(mel_bank(rate, fft, mels))}
+        for rate, fft, mels in [(8000, 256, 40), (16000, 512, 64), (11025, 300, 17)]
+    ]
+    random = np.random.RandomState(7)
+    spectra = []
+    for rate, fft, hop, mels, count in [(8000, 256, 128, 40, 1000), (8000, 64, 20, 12, 333)]:
+        time = np.arange(count) / rate
+        chirp = 0.5 * np.sin(2 * np.pi * (300 * time + 0.5 * 20000 * time**2))
+        signal = np.round(chirp + 0.02 * random.standard_normal(count), 4).astype(np.float32)
+        padded = np.pad(signal.astype(np.float64), fft // 2, mode="reflect")
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(fft) / fft)
+        frames = [padded[start:start + fft] * window for start in range(0, count + 1, hop)]
+        power = np.abs(np.fft.rfft(frames, axis=1).T) ** 2
+        spectra.append({
+            "rate": rate, "fft": fft, "hop": hop, "mels": mels, "signal": plain(signal),
+            "log": plain(np.log(mel_bank(rate, fft, mels) @ power)),
+        })
+    write("mel.json", {"banks": banks, "spectra": spectra})
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    makers = {f.__name__: f for f in [operations, training, generator, weights]}
+    makers = {f.__name__: f for f in [
+        operations, training, generator, weights, likelihood, vae, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:
             sys.exit(f"{chosen} is not one of {', '.join(makers)}")

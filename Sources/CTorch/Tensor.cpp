@@ -88,14 +88,10 @@ LTStatus LTTensorFromFloats(const float *data, const int64_t *shape, size_t rank
     });
 }
 
-LTStatus LTTensorFromInt64s(const int64_t *data, const int64_t *shape, size_t rank,
-                            LTTensor **out) {
+LTStatus LTTensorBorrowFloats(const float *data, const int64_t *shape, size_t rank,
+                              LTTensor **out) {
     return yields(out, [&] {
-        auto tensor = at::empty(at::IntArrayRef(shape, rank), at::kLong);
-        if (tensor.numel() > 0) {
-            std::memcpy(tensor.data_ptr<int64_t>(), data, tensor.nbytes());
-        }
-        return tensor;
+        return at::from_blob(const_cast<float *>(data), at::IntArrayRef(shape, rank), at::kFloat);
     });
 }
 

@@ -95,6 +95,11 @@ public struct TrainingRun {
                 if environment.failsOnBadFile { stop = stop ?? failure }
             }
             try onEvent(.surveyed(done))
+            if environment.shouldStop() {
+                throw LatentError(
+                    .interrupted, "interrupted while reading the files",
+                    hint: "nothing was written; run the command again")
+            }
         }
         if let stop {
             throw LatentError(
@@ -104,16 +109,19 @@ public struct TrainingRun {
         try Self.checkCount(survey, domain: domain)
 
         let plan = try TrainingPlan(request, survey: survey, domain: domain)
+        let configuredShares = shares(itemCount: survey.items.count)
         let split = Split(
-            survey.items, heldOutShare: request.heldOutShare ?? 0.1,
-            calibrationShare: request.calibrationShare ?? 0.1, seed: request.seed)
+            survey.items, heldOutShare: configuredShares.heldOut,
+            calibrationShare: configuredShares.calibration, seed: request.seed)
         let training = WindowSource(
             split.training, preprocessing: plan.preprocessing,
             threadCount: environment.readerCount)
         let heldOut = WindowSource(
             split.heldOut, preprocessing: plan.preprocessing,
             threadCount: environment.readerCount)
-        let configuration = trainingConfiguration(windowCount: training.windowCount)
+        var configuration = trainingConfiguration(windowCount: training.windowCount)
+        configuration.heldOutShare = configuredShares.heldOut
+        configuration.calibrationShare = configuredShares.calibration
         let labels = Set(survey.items.compactMap(\.item.label)).sorted()
         try onEvent(
             .planned(
@@ -170,6 +178,17 @@ public struct TrainingRun {
         }
     }
 
+    /// Shares of the items that are not fitted to.
+    ///
+    /// A tenth each, but as many for thresholds as the false-alarm rate needs to be promised, up to
+    /// three tenths: a model without thresholds is of little use.
+    private func shares(itemCount: Int) -> (heldOut: Double, calibration: Double) {
+        let needed = Calibration.neededCount(rate: request.falseAlarmRate ?? 0.05)
+        let share = Double(needed) / Double(itemCount)
+        let calibration = share <= 0.3 ? max(0.1, share) : 0.1
+        return (request.heldOutShare ?? 0.1, request.calibrationShare ?? calibration)
+    }
+
     private func trainingConfiguration(windowCount: Int) -> TrainingConfiguration {
         var configuration = TrainingConfiguration(
             windowCount: windowCount, batchSize: request.batchSize,
@@ -178,8 +197,6 @@ public struct TrainingRun {
         if let value = request.learningRate { configuration.learningRate = value }
         if let value = request.gradientClip { configuration.gradientClip = value }
         if let value = request.klWarmupShare { configuration.klWarmupShare = value }
-        if let value = request.heldOutShare { configuration.heldOutShare = value }
-        if let value = request.calibrationShare { configuration.calibrationShare = value }
         if let value = request.falseAlarmRate { configuration.falseAlarmRate = value }
         return configuration
     }

@@ -1,7 +1,7 @@
 /// What a sound file may ask for before it is refused.
 public struct AudioLimits: Sendable {
     /// The largest decoded size, in bytes, at four bytes per sample.
-    public var maximumByteCount = 256 << 20
+    public var maximumByteCount = 128 << 20
     /// The sample rates that are believed, in Hz.
     public var sampleRates = 1_000...768_000
     /// The largest number of channels.

@@ -5,7 +5,7 @@ public struct ImageLimits: Sendable {
     /// The largest width or height, in pixels.
     public var maximumSide = 1 << 16
     /// The largest decoded size, in bytes, at two bytes per sample.
-    public var maximumByteCount = 320 << 20
+    public var maximumByteCount = 160 << 20
 
     /// Creates the limits that suit most machines.
     public init() {}

@@ -39,14 +39,16 @@ public func resizedBilinear(_ x: Tensor, height: Int, width: Int) throws(TorchEr
     try Tensor.make { LTResizeBilinear(x.handle, Int64(height), Int64(width), $0) }
 }
 
-/// The one-sided short-time Fourier transform of a signal [S] → complex [F, T], frames centred on
-/// multiples of the hop, the ends reflected.
+/// The one-sided short-time Fourier transform of a signal [S] → complex [F, T].
+///
+/// Frames are centred on multiples of the hop, the ends reflected; or, where `isCentred` is false,
+/// begin at multiples of the hop.
 public func shortTimeFourier(
-    _ signal: Tensor, fftLength: Int, hopLength: Int, window: Tensor
+    _ signal: Tensor, fftLength: Int, hopLength: Int, window: Tensor, isCentred: Bool = true
 ) throws(TorchError) -> Tensor {
     try Tensor.make {
         LTShortTimeFourier(
-            signal.handle, Int64(fftLength), Int64(hopLength), window.handle, true, $0)
+            signal.handle, Int64(fftLength), Int64(hopLength), window.handle, isCentred, $0)
     }
 }
 

@@ -43,10 +43,12 @@ public final class Parameters {
             _ name: String, shape: [Int],
             initial: (_ count: Int, _ generator: inout Generator) -> [Float]
         ) throws(TorchError) -> Tensor {
+            let path = self[name].prefix
+            precondition(!store.entries.contains { $0.path == path }, "\(path) exists already")
             let values = initial(shape.reduce(1, *), &store.generator)
             let tensor = try Tensor(values, shape: shape).to(store.device)
             try tensor.requireGradient()
-            store.entries.append(Entry(path: self[name].prefix, tensor: tensor))
+            store.entries.append(Entry(path: path, tensor: tensor))
             return tensor
         }
 

@@ -39,6 +39,31 @@ public final class Tensor {
         self.init(owning: out)
     }
 
+    /// Runs a closure with a tensor on the CPU that borrows the values instead of copying them.
+    ///
+    /// For large inputs of one operation; neither the tensor nor a view of it may leave the closure.
+    ///
+    /// - Parameters:
+    ///   - values: in row-major order
+    ///   - shape: the extent of each axis
+    ///   - body: what is done with the tensor
+    /// - Returns: what the closure returns
+    /// - Throws: what the closure throws; ``TorchError`` when the count does not fit the shape
+    public static func withBorrowed<Result>(
+        _ values: [Float], shape: [Int], _ body: (Tensor) throws -> Result
+    ) throws -> Result {
+        guard shape.reduce(1, *) == values.count else {
+            throw TorchError(.shape, "\(values.count) values do not fill shape \(shape)")
+        }
+        let extents = shape.map(Int64.init)
+        return try values.withUnsafeBufferPointer { buffer in
+            try body(
+                try make {
+                    LTTensorBorrowFloats(buffer.baseAddress, extents, extents.count, $0)
+                })
+        }
+    }
+
     /// Makes a tensor filled with one value.
     public static func full(
         _ value: Double, shape: [Int], device: Device = .cpu

@@ -38,8 +38,9 @@ LTStatus LTUseDeterministicAlgorithms(void);
 // Creation, host copies, properties
 LTStatus LTTensorFromFloats(const float *_Nullable data, const int64_t *_Nonnull shape, size_t rank,
                             LTOut out);
-LTStatus LTTensorFromInt64s(const int64_t *_Nullable data, const int64_t *_Nonnull shape,
-                            size_t rank, LTOut out);
+/// A view of host memory that must outlive the tensor; for reading.
+LTStatus LTTensorBorrowFloats(const float *_Nullable data, const int64_t *_Nonnull shape,
+                              size_t rank, LTOut out);
 LTStatus LTTensorFull(double value, const int64_t *_Nonnull shape, size_t rank,
                       const char *_Nonnull device, LTOut out);
 LTStatus LTTensorCopyFloats(LTIn tensor, float *_Nullable data, size_t count);

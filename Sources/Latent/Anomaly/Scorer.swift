@@ -80,15 +80,17 @@ public final class Scorer {
         emit: (Item, Result<ItemScore, ItemFailed>) throws -> Void
     ) throws {
         let preprocessing = preprocessing
+        let gate = LargeFileGate()
         let reader = ReadAhead(
             items.makeIterator(), threadCount: configuration.readerCount,
-            capacity: 2 * configuration.batchSize
+            capacity: 2 * configuration.batchSize,
+            byteCount: { (try? $0.result.get())?.byteCount ?? 0 }
         ) { item in
             Entry(
                 item: item,
                 result: Result { () throws(ItemFailed) in
                     do {
-                        return try preprocessing.windows(ofFile: item.path)
+                        return try preprocessing.windows(ofFile: item.path, gate: gate)
                     } catch {
                         throw ItemFailed(error: ItemError(error))
                     }

@@ -89,6 +89,7 @@ public final class Augmenter {
 
     /// Latents are decoded for this many items at once.
     private static let chunkCount = 64
+    private static let chunkByteLimit = 16 << 20
 
     /// Makes the items one after the other, in the order of their draws.
     ///
@@ -108,14 +109,16 @@ public final class Augmenter {
         let schedule = try ParentSchedule(
             parents, method: configuration.method, seed: configuration.seed)
         let preprocessing = file.record.preprocessing
+        let gate = LargeFileGate()
         let reader = ReadAhead(
             (0..<Int.max).lazy.map { schedule.draw($0) }.makeIterator(),
-            threadCount: configuration.workerCount, capacity: Self.chunkCount
+            threadCount: configuration.workerCount, capacity: Self.chunkCount,
+            byteCount: { $0.windows.reduce(0) { $0 + $1.byteCount } }
         ) { draw in
             var windows: [ItemWindows] = []
             for parent in draw.parents {
                 do {
-                    windows.append(try preprocessing.windows(ofFile: parent.path))
+                    windows.append(try preprocessing.windows(ofFile: parent.path, gate: gate))
                 } catch {
                     return Prepared(
                         draw: draw, windows: [],
@@ -130,10 +133,14 @@ public final class Augmenter {
         var remaining = configuration.count
         while remaining > 0 {
             var chunk: [Prepared] = []
-            while chunk.count < min(remaining, Self.chunkCount), let prepared = reader.next() {
+            var chunkBytes = 0
+            while chunk.count < min(remaining, Self.chunkCount), chunkBytes < Self.chunkByteLimit,
+                let prepared = reader.next()
+            {
                 guard let failure = prepared.failure else {
                     failuresInARow = 0
                     chunk.append(prepared)
+                    chunkBytes += prepared.windows.reduce(0) { $0 + $1.byteCount }
                     continue
                 }
                 failuresInARow += 1

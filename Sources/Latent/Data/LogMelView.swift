@@ -105,15 +105,47 @@ public struct LogMelView: Codable, Sendable, Equatable {
     }
 
     /// ln of the mel power of a signal at the view's rate, [M, T], in nats.
+    ///
+    /// Long signals are taken in blocks of frames, so that memory is that of the result.
     public func logMel(_ samples: [Float]) throws -> (values: [Float], frameCount: Int) {
-        let power = try powerSpectrum(samples)
-        let mel = try melBank().matmul(power)
+        let padded = centred(samples)
+        let frames = (padded.count - fftLength) / hopLength + 1
+        let bank = try melBank()
+        let window = try window()
         let floor = try Tensor.full(Self.powerFloor, shape: [])
-        return (try mel.maximum(floor).log().floats(), mel.shape[1])
+        var blocks: [(values: [Float], width: Int)] = []
+        for start in stride(from: 0, to: frames, by: Self.blockFrameCount) {
+            let count = min(Self.blockFrameCount, frames - start)
+            let part = padded[start * hopLength..<(start + count - 1) * hopLength + fftLength]
+            let spectrum = try shortTimeFourier(
+                Tensor(Array(part), shape: [part.count]), fftLength: fftLength,
+                hopLength: hopLength, window: window, isCentred: false)  // [F, count]
+            let mel = try bank.matmul(spectrum.magnitude().squared())  // [M, count]
+            blocks.append((try mel.maximum(floor).log().floats(), count))
+        }
+        guard blocks.count > 1 else { return (blocks.first?.values ?? [], frames) }
+        var values: [Float] = []
+        values.reserveCapacity(melCount * frames)
+        for band in 0..<melCount {
+            for block in blocks {
+                values += block.values[band * block.width..<(band + 1) * block.width]
+            }
+        }
+        return (values, frames)
     }
 
-    private func powerSpectrum(_ samples: [Float]) throws -> Tensor {
-        try spectrum(samples).magnitude().squared()  // [F, T]
+    private static let blockFrameCount = 8192
+
+    /// The signal with half a frame of its reflection at both ends, so that frame t is centred on
+    /// sample t · hop; silence where it is too short to reflect.
+    private func centred(_ samples: [Float]) -> [Float] {
+        let half = fftLength / 2
+        let signal =
+            samples.count > half
+            ? samples : samples + [Float](repeating: 0, count: half + 1 - samples.count)
+        let head = signal[1...half].reversed()
+        let tail = signal[(signal.count - 1 - half)..<(signal.count - 1)].reversed()
+        return head + signal + tail
     }
 
     /// The complex spectrum [F, T] of a signal, which is padded where it is too short to reflect.

@@ -42,9 +42,10 @@ extension FeatureMap {
     /// The map at another size, by antialiased bilinear interpolation.
     public func resized(height newHeight: Int, width newWidth: Int) throws -> FeatureMap {
         guard newHeight != height || newWidth != width else { return self }
-        let x = try Tensor(values, shape: [1, channelCount, height, width])
+        let resized = try Tensor.withBorrowed(values, shape: [1, channelCount, height, width]) {
+            try resizedBilinear($0, height: newHeight, width: newWidth).floats()
+        }
         return FeatureMap(
-            channelCount: channelCount, height: newHeight, width: newWidth,
-            values: try resizedBilinear(x, height: newHeight, width: newWidth).floats())
+            channelCount: channelCount, height: newHeight, width: newWidth, values: resized)
     }
 }

@@ -61,32 +61,34 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         }
     }
 
-    /// Reads a file and makes its features.
+    /// Decodes the bytes of a file and makes its features.
     ///
-    /// - Throws: `MediaError` for a file that cannot be read right, ``LatentError`` for one of the
-    ///   wrong domain
-    public func features(ofFile path: String) throws -> Features {
-        let bytes = try FileBytes.read(path)
-        let hash = ContentHash(of: bytes)
+    /// - Throws: `MediaError` for a file that cannot be read right
+    public func features(of bytes: [UInt8], path: String) throws -> (FeatureMap, SourceDescription)
+    {
         switch view {
-        case .pixels(let view):
-            let (map, source) = view.features(of: try Image(pngData: bytes, path: path))
-            return Features(map: map, source: source, hash: hash)
-        case .logMel(let view):
-            let (map, source) = try view.features(of: try Audio(data: bytes, path: path))
-            return Features(map: map, source: source, hash: hash)
+        case .pixels(let view): view.features(of: try Image(pngData: bytes, path: path))
+        case .logMel(let view): try view.features(of: try Audio(data: bytes, path: path))
         }
     }
 
-    /// Reads a file and cuts its features.
-    public func windows(ofFile path: String) throws -> ItemWindows {
-        let features = try features(ofFile: path)
-        let values = try windowing.windows(of: features.map)
-        return ItemWindows(
-            values: values,
-            count: windowing.windowCount(height: features.map.height, width: features.map.width),
-            mapHeight: features.map.height, mapWidth: features.map.width,
-            source: features.source, hash: features.hash)
+    /// Reads a file, makes its features and cuts them.
+    ///
+    /// - Parameters:
+    ///   - path: the file
+    ///   - gate: shared by threads that read at the same time
+    /// - Returns: the windows, and what the file was
+    /// - Throws: `MediaError` for a file that cannot be read right
+    func windows(ofFile path: String, gate: LargeFileGate) throws -> ItemWindows {
+        let bytes = try FileBytes.read(path)
+        return try gate.run(bytes) {
+            let (map, source) = try features(of: bytes, path: path)
+            return ItemWindows(
+                values: try windowing.windows(of: map),
+                count: windowing.windowCount(height: map.height, width: map.width),
+                mapHeight: map.height, mapWidth: map.width, source: source,
+                hash: ContentHash(of: bytes))
+        }
     }
 }
 
@@ -116,16 +118,6 @@ extension Preprocessing.View {
     }
 }
 
-/// The features of one file.
-public struct Features: Sendable {
-    /// [C, H, W].
-    public let map: FeatureMap
-    /// What the file was.
-    public let source: SourceDescription
-    /// SHA-256 of the file.
-    public let hash: ContentHash
-}
-
 /// The windows of one file.
 public struct ItemWindows: Sendable {
     /// `count` windows of [C, H, W], one after the other.
@@ -140,4 +132,7 @@ public struct ItemWindows: Sendable {
     public let source: SourceDescription
     /// SHA-256 of the file.
     public let hash: ContentHash
+
+    /// Memory of the windows.
+    var byteCount: Int { values.count * 4 }
 }

@@ -15,6 +15,7 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
         var nextIndex = 0
         var consumed = 0
         var results: [Int: Result] = [:]
+        var waitingByteCount = 0
         var isExhausted = false
         var isCancelled = false
 
@@ -22,6 +23,7 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
     }
 
     private let shared: Shared
+    private let byteCount: @Sendable (Result) -> Int
 
     /// Starts the threads.
     ///
@@ -29,17 +31,20 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
     ///   - jobs: consumed under a lock, by one thread at a time
     ///   - threadCount: threads that apply the function
     ///   - capacity: results that may wait
+    ///   - byteCount: the memory of a result; no job is begun while results of 64 MB wait
     ///   - apply: must not throw; failures are part of the result
     init<Jobs: IteratorProtocol>(
         _ jobs: Jobs, threadCount: Int, capacity: Int,
+        byteCount: @escaping @Sendable (Result) -> Int = { _ in 0 },
         apply: @escaping @Sendable (Job) -> Result
     ) where Jobs.Element == Job {
         var jobs = jobs
+        self.byteCount = byteCount
         shared = Shared { jobs.next() }
         for _ in 0..<max(1, threadCount) {
             let thread = Thread { [shared] in
                 Runtime.serializeThisThread()
-                Self.work(shared, capacity: capacity, apply: apply)
+                Self.work(shared, capacity: capacity, byteCount: byteCount, apply: apply)
             }
             // Foundation's default of 512 kB is short for libtorch's call chains.
             thread.stackSize = 8 << 20
@@ -47,13 +52,16 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
         }
     }
 
+    private static var waitingByteLimit: Int { 64 << 20 }
+
     private static func work(
-        _ shared: Shared, capacity: Int, apply: (Job) -> Result
+        _ shared: Shared, capacity: Int, byteCount: (Result) -> Int, apply: (Job) -> Result
     ) {
         while true {
             shared.condition.lock()
             while !shared.isCancelled, !shared.isExhausted,
                 shared.nextIndex - shared.consumed >= capacity
+                    || shared.waitingByteCount >= waitingByteLimit
             {
                 shared.condition.wait()
             }
@@ -71,6 +79,7 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
 
             shared.condition.lock()
             shared.results[index] = result
+            shared.waitingByteCount += byteCount(result)
             shared.condition.broadcast()
             shared.condition.unlock()
         }
@@ -83,6 +92,7 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
         while true {
             if let result = shared.results.removeValue(forKey: shared.consumed) {
                 shared.consumed += 1
+                shared.waitingByteCount -= byteCount(result)
                 shared.condition.broadcast()
                 return result
             }

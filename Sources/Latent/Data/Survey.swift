@@ -44,11 +44,12 @@ public struct Survey: Sendable {
         of items: some Sequence<Item>, domain: Domain, threadCount: Int,
         onItem: (Int, ItemFailure?) throws -> Void
     ) rethrows {
+        let gate = LargeFileGate()
         let reader = ReadAhead(items.makeIterator(), threadCount: threadCount, capacity: 64) {
             item in
             Result<SurveyedItem, FailedItem> { () throws(FailedItem) in
                 do {
-                    return try Self.look(at: item, domain: domain)
+                    return try Self.look(at: item, domain: domain, gate: gate)
                 } catch {
                     throw FailedItem(failure: ItemFailure(item: item, error: ItemError(error)))
                 }
@@ -72,8 +73,16 @@ public struct Survey: Sendable {
         let failure: ItemFailure
     }
 
-    private static func look(at item: Item, domain: Domain) throws -> SurveyedItem {
+    private static func look(
+        at item: Item, domain: Domain, gate: LargeFileGate
+    ) throws -> SurveyedItem {
         let bytes = try FileBytes.read(item.path)
+        return try gate.run(bytes) { try look(at: item, bytes: bytes, domain: domain) }
+    }
+
+    private static func look(
+        at item: Item, bytes: [UInt8], domain: Domain
+    ) throws -> SurveyedItem {
         let word = ContentHash(of: bytes).word
         switch domain {
         case .image:

@@ -17,16 +17,22 @@ final class WindowSource: Sendable {
     let preprocessing: Preprocessing
     private let threadCount: Int
     private let cache: WindowCache
+    private let gate = LargeFileGate()
 
-    /// Windows kept decoded between epochs, and windows that are shuffled among each other.
-    static let cacheByteLimit = 192 << 20
-    static let poolByteLimit = 48 << 20
+    private let poolByteLimit: Int
 
-    init(_ items: [SurveyedItem], preprocessing: Preprocessing, threadCount: Int) {
+    /// - Parameters:
+    ///   - cacheByteLimit: windows kept decoded between epochs
+    ///   - poolByteLimit: windows that are shuffled among each other
+    init(
+        _ items: [SurveyedItem], preprocessing: Preprocessing, threadCount: Int,
+        cacheByteLimit: Int = 192 << 20, poolByteLimit: Int = 48 << 20
+    ) {
         self.items = items
         self.preprocessing = preprocessing
         self.threadCount = threadCount
-        cache = WindowCache(byteLimit: Self.cacheByteLimit)
+        self.poolByteLimit = poolByteLimit
+        cache = WindowCache(byteLimit: cacheByteLimit)
     }
 
     /// Number of windows of an item, from its size alone.
@@ -48,7 +54,7 @@ final class WindowSource: Sendable {
         if let windows = cache[index] { return .success(windows) }
         let item = items[index]
         do {
-            let windows = try preprocessing.windows(ofFile: item.item.path)
+            let windows = try preprocessing.windows(ofFile: item.item.path, gate: gate)
             guard windows.hash.word == item.contentWord, windows.count == windowCount(item) else {
                 return .failure(FileChanged(path: item.item.path, message: "its content changed"))
             }
@@ -113,7 +119,7 @@ final class WindowSource: Sendable {
             for (place, index) in indices.enumerated() {
                 pooled += 1
                 windows += source.windowCount(source.items[index])
-                if windows * windowBytes >= WindowSource.poolByteLimit && windows >= batchSize
+                if windows * windowBytes >= source.poolByteLimit && windows >= batchSize
                     || place == indices.count - 1
                 {
                     sizes.append(pooled)
@@ -126,7 +132,8 @@ final class WindowSource: Sendable {
             toSkip = skipping
             let capacity = max(4, min(256, (16 << 20) / max(1, windowBytes)))
             reader = ReadAhead(
-                indices.makeIterator(), threadCount: source.threadCount, capacity: capacity
+                indices.makeIterator(), threadCount: source.threadCount, capacity: capacity,
+                byteCount: { (try? $0.get())?.byteCount ?? 0 }
             ) { source.load($0) }
         }
 

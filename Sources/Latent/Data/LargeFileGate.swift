@@ -1,0 +1,26 @@
+import Foundation
+import Media
+
+/// Lets one large file at a time be decoded, so that several readers do not need several times its
+/// memory; small ones pass freely.
+final class LargeFileGate: Sendable {
+    private let lock = NSLock()
+    private static let pixelLimit = 8 << 20
+    private static let byteLimit = 16 << 20
+
+    /// Runs the decoding of a file, in turn if it is large.
+    func run<Result>(_ bytes: [UInt8], _ decode: () throws -> Result) rethrows -> Result {
+        guard Self.isLarge(bytes) else { return try decode() }
+        return try lock.withLock(decode)
+    }
+
+    private static func isLarge(_ bytes: [UInt8]) -> Bool {
+        if bytes.count > byteLimit { return true }
+        guard MediaKind.sniff(bytes) == .png, bytes.count >= 24 else { return false }
+        // Width and height stand in the header, which comes first.
+        func number(_ start: Int) -> Int {
+            bytes[start..<start + 4].reduce(0) { $0 << 8 | Int($1) }
+        }
+        return number(16).multipliedFullWidth(by: number(20)).low > UInt(pixelLimit)
+    }
+}

@@ -1,0 +1,63 @@
+import Foundation
+import TestSupport
+
+/// Small models that many tests share; each is trained once, when it is first asked for.
+enum TrainedModels {
+    /// Flags of a model that trains in no time.
+    static let tiny = [
+        "--architecture", "mlp", "--channels", "32", "--latent", "4", "--epochs", "3",
+        "--threads", "1",
+    ]
+
+    static let shapes = Fixtures.path("images/shapes")
+    static let sounds = Fixtures.path("audio/sounds")
+
+    /// What came of training on a folder of fixtures.
+    struct Trained: Sendable {
+        let folder: TemporaryFolder
+        let run: ToolRun
+        var path: String { folder / "model.safetensors" }
+
+        init(on data: String, _ flags: [String]) throws {
+            folder = try TemporaryFolder()
+            run = try Tool.run(["train", data, "-o", folder / "model.safetensors"] + flags)
+        }
+    }
+
+    /// A model of `Fixtures/images/shapes`, with enough calibration for a rate of 0.05.
+    static func images() throws -> Trained { try imagesResult.get() }
+    /// A model of `Fixtures/audio/sounds`.
+    static func sound() throws -> Trained { try soundResult.get() }
+
+    private static let imagesResult = Result {
+        try Trained(on: shapes, tiny + ["--calibration", "0.2"])
+    }
+    private static let soundResult = Result {
+        try Trained(on: sounds, tiny + ["--mels", "16", "--calibration", "0.3"])
+    }
+}
+
+/// A line of NDJSON as Foundation reads it.
+func object(_ line: String) throws -> [String: Any] {
+    let value = try JSONSerialization.jsonObject(with: Data(line.utf8))
+    return value as? [String: Any] ?? [:]
+}
+
+/// Names of the files in a folder, sorted, with their paths.
+func files(in folder: String) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: folder)
+        .filter { $0.hasSuffix(".png") || $0.hasSuffix(".wav") }
+        .sorted().map { "\(folder)/\($0)" }
+}
+
+/// All regular files below a folder with their bytes.
+func contents(below folder: String) throws -> [String: Data] {
+    var contents: [String: Data] = [:]
+    for name in try FileManager.default.subpathsOfDirectory(atPath: folder) {
+        var isFolder: ObjCBool = false
+        let path = "\(folder)/\(name)"
+        _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+        if !isFolder.boolValue { contents[name] = try Data(contentsOf: URL(fileURLWithPath: path)) }
+    }
+    return contents
+}

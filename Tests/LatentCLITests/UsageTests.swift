@@ -1,0 +1,175 @@
+import Foundation
+import Latent
+import TestSupport
+import Testing
+
+@Suite("Usage", .timeLimit(.minutes(2)))
+struct Usage {
+    @Test("The version is that of the library")
+    func version() throws {
+        let run = try Tool.run("--version")
+        #expect(run.status == 0)
+        #expect(run.output == "latent \(LatentVersion.current)\n")
+        #expect(run.errors.isEmpty)
+    }
+
+    @Test("The version is answered before libtorch is initialised")
+    func earlyVersion() throws {
+        // The loader's statistics appear only where shared libraries were initialised and left.
+        let run = try Tool.shell("LD_DEBUG=libs \"$latent\" --version")
+        #expect(run.output == "latent \(LatentVersion.current)\n")
+        #expect(!run.errors.contains("calling init: \(libtorchName(run.errors))"))
+    }
+
+    private func libtorchName(_ log: String) -> String {
+        let name = log.split(separator: "\n").first { $0.contains("libtorch_cpu.so") }
+            .flatMap { line in
+                line.split(whereSeparator: { " =[]".contains($0) })
+                    .first { $0.hasSuffix("libtorch_cpu.so") }
+            }
+        return name.map(String.init) ?? "libtorch_cpu.so"
+    }
+
+    @Test("A version that cannot be written is an error", .enabled(if: hasFullDevice))
+    func versionOnFullDisk() throws {
+        #expect(try Tool.shell("\"$latent\" --version > /dev/full").status == 74)
+    }
+
+    @Test("Help explains itself with examples", arguments: ["", "train", "score", "augment", "inspect"])
+    func help(verb: String) throws {
+        let run = try Tool.run((verb.isEmpty ? [] : [verb]) + ["--help"])
+        #expect(run.status == 0)
+        #expect(run.output.contains("EXAMPLES\n"))
+        #expect(run.output.contains("latent \(verb.isEmpty ? "train" : verb) "))
+        #expect(run.errors.isEmpty)
+    }
+
+    @Test(
+        "An unknown flag is refused in one line",
+        arguments: [
+            ["--frobnicate"], ["train", "--frobnicate"], ["score", "--frobnicate"],
+            ["augment", "--frobnicate"], ["inspect", "--frobnicate"], ["frobnicate"],
+        ])
+    func unknownFlag(arguments: [String]) throws {
+        let run = try Tool.run(arguments)
+        #expect(run.status == 64)
+        #expect(run.output.isEmpty)
+        #expect(run.errorLines.count == 1)
+        #expect(run.errors.hasPrefix("latent: error: "))
+        #expect(run.errors.contains("frobnicate"))
+    }
+
+    @Test("A completion script works in bash")
+    func completion() throws {
+        let run = try Tool.shell(
+            """
+            "$latent" --generate-completion-script bash > "$1/completion" || exit 1
+            bash -n "$1/completion" && source "$1/completion" && complete -p latent
+            """, try TemporaryFolderOwner.shared.path)
+        #expect(run.status == 0)
+        #expect(run.output.contains("latent"))
+        #expect(run.errors.isEmpty)
+    }
+}
+
+/// A folder for what no test looks at afterwards.
+enum TemporaryFolderOwner {
+    static let result = Result { try TemporaryFolder() }
+    static var shared: TemporaryFolder { get throws { try result.get() } }
+}
+
+/// Whether the system has a device that is always full.
+let hasFullDevice = FileManager.default.fileExists(atPath: "/dev/full")
+/// Whether permissions hold for this user.
+let isRoot = geteuid() == 0
+
+@Suite("Validation", .timeLimit(.minutes(2)))
+struct Validation {
+    struct Refusal: CustomTestStringConvertible, Sendable {
+        let arguments: [String]
+        let message: String
+        var testDescription: String { arguments.joined(separator: " ") }
+
+        init(_ arguments: String, _ message: String) {
+            self.arguments = arguments.split(separator: " ").map(String.init)
+            self.message = message
+        }
+    }
+
+    static let refusals = [
+        Refusal("train", "-o"), Refusal("train -o m", "no data: name a folder"),
+        Refusal("train x -o m --epochs 0", "--epochs is 0; it must be 1 to 1000000."),
+        Refusal("train x -o m --epochs many", "--epochs"),
+        Refusal("train x -o m --batch 0", "--batch is 0; it must be 1 to 65536."),
+        Refusal("train x -o m --batch 65537", "--batch is 65537; it must be 1 to 65536."),
+        Refusal("train x -o m --patience=-1", "--patience is -1; it must be 0 to 1000000."),
+        Refusal("train x -o m --draws 0", "--draws is 0; it must be 1 to "),
+        Refusal("train x -o m --learning-rate 0", "--learning-rate is 0.0; it must be above 0."),
+        Refusal("train x -o m --learning-rate nan", "--learning-rate is nan"),
+        Refusal("train x -o m --learning-rate inf", "--learning-rate is inf"),
+        Refusal("train x -o m --clip=-1", "--clip is -1.0; it must be above 0."),
+        Refusal("train x -o m --kl-warmup 1", "--kl-warmup is 1.0; it must be 0 or more"),
+        Refusal("train x -o m --validation 1", "--validation is 1.0; it must be 0 or more"),
+        Refusal("train x -o m --calibration=-0.1", "--calibration is -0.1; it must be 0 or more"),
+        Refusal(
+            "train x -o m --calibration 0.5 --validation 0.5",
+            "--validation and --calibration leave nothing to train on."),
+        Refusal("train x -o m --false-alarms 0", "--false-alarms is 0.0; it must be above 0"),
+        Refusal(
+            "train x -o m --checkpoint-interval=-1",
+            "--checkpoint-interval is -1.0; it must be 0 or more."),
+        Refusal("train x -o m --sample-rate 1", "--sample-rate is 1; it must be 1000 to 768000."),
+        Refusal("train x -o m --fft 8", "--fft is 8; it must be 16 to 65536."),
+        Refusal("train x -o m --hop 0", "--hop is 0; it must be 1 to 32768."),
+        Refusal("train x -o m --mels 0", "--mels is 0; it must be 1 to 4096."),
+        Refusal("train x -o m --range 0", "--range is 0.0; it must be above 0 and at most 200 dB."),
+        Refusal("train x -o m --size 0", "'--size"), Refusal("train x -o m --size 5000", "'--size"),
+        Refusal("train x -o m --size 8x8x8", "'--size"),
+        Refusal("train x -o m --channels 0", "'--channels"),
+        Refusal("train x -o m --channels 8,,8", "'--channels"),
+        Refusal("train x -o m --architecture gan", "'--architecture"),
+        Refusal("train x -o m --likelihood cauchy", "'--likelihood"),
+        Refusal("train x -o m --windows half", "'--windows"),
+        Refusal("train x -o m --colour pink", "'--colour"),
+        Refusal("train x -o m --aggregate median", "'--aggregate"),
+        Refusal("train x -o m --domain video", "'--domain"),
+        Refusal("train x -o m --on-error panic", "'--on-error"),
+        Refusal("train x -o m --threads 2000", "--threads is 2000; it must be 0 to 1024."),
+        Refusal("train x -o m --threads=-1", "--threads is -1; it must be 0 to 1024."),
+        Refusal("train x -o m --seed=-1", "'--seed"),
+        Refusal("score -m m", "no data: name a folder"), Refusal("score x", "--model"),
+        Refusal("score -m m x --false-alarms 1", "--false-alarms is 1.0; it must be above 0"),
+        Refusal("score -m m x --false-alarms nan", "--false-alarms is nan"),
+        Refusal("score -m m x --draws 0", "--draws is 0; it must be 1 to "),
+        Refusal("score -m m x --batch 0", "--batch is 0; it must be 1 to 65536."),
+        Refusal("score -m m x --score entropy", "'--score"),
+        Refusal("score -m m x --format xml", "'--format"),
+        Refusal("augment -m m -o d", "-n"), Refusal("augment -m m -n 3", "-o"),
+        Refusal("augment -m m -o d -n 0", "-n is 0; it must be 1 to 100000000."),
+        Refusal("augment -m m -o d -n 3 --spread=-1", "--spread is -1.0; it must be 0 to 100."),
+        Refusal("augment -m m -o d -n 3 --spread nan", "--spread is nan; it must be 0 to 100."),
+        Refusal("augment -m m -o d -n 3 x --method prior", "--method prior starts from no real"),
+        Refusal("augment -m m -o d -n 3 --method dream", "'--method"),
+        Refusal("augment -m m -o d -n 3 --encoding mp3", "'--encoding"),
+        Refusal("inspect", "model"), Refusal("inspect m --format xml", "'--format"),
+    ]
+
+    @Test("A value out of range is refused with what it must be", arguments: refusals)
+    func outOfRange(refusal: Refusal) throws {
+        let run = try Tool.run(refusal.arguments)
+        #expect(run.status == 64)
+        #expect(run.output.isEmpty)
+        #expect(run.errorLines.count == 1)
+        #expect(run.errors.contains(refusal.message), "\(run.errors)")
+    }
+
+    @Test("A device that is not there is refused", arguments: ["tpu", "cuda:99", ""])
+    func device(name: String) throws {
+        let run = try Tool.run(
+            "score", "-m", TrainedModels.images().path, Fixtures.path("images/inbox"),
+            "--device", name)
+        #expect(run.status == 64)
+        #expect(run.output.isEmpty)
+        #expect(run.errorLines.count == 1)
+    }
+}
