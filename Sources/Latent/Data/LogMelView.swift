@@ -57,7 +57,9 @@ public struct LogMelView: Codable, Sendable, Equatable {
     }
 
     /// Frames of a signal of so many samples.
-    public func frameCount(sampleCount: Int) -> Int { 1 + sampleCount / hopLength }
+    public func frameCount(sampleCount: Int) -> Int {
+        1 + max(sampleCount, fftLength / 2 + 1) / hopLength
+    }
 
     /// The number of samples that a recording has at the view's rate.
     public func sampleCount(of frameCount: Int, at rate: Int) -> Int {

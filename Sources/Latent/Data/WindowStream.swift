@@ -21,9 +21,8 @@ final class WindowSource: Sendable {
 
     private let poolByteLimit: Int
 
-    /// - Parameters:
-    ///   - cacheByteLimit: windows kept decoded between epochs
-    ///   - poolByteLimit: windows that are shuffled among each other
+    /// Makes a source that keeps `cacheByteLimit` of windows decoded between epochs and shuffles
+    /// `poolByteLimit` of them among each other.
     init(
         _ items: [SurveyedItem], preprocessing: Preprocessing, threadCount: Int,
         cacheByteLimit: Int = 192 << 20, poolByteLimit: Int = 48 << 20

@@ -50,6 +50,7 @@ final class Trainer {
     private var bestWeights: [String: HostTensor] = [:]
     private var optimizer: AdamW
     private var lastCheckpoint = Date()
+    private var epochSeconds: [Double] = []
 
     private enum Phase: Int, CaseIterable {
         case bound, variance
@@ -122,12 +123,14 @@ final class Trainer {
                 state.bestEpoch = record.epoch
                 bestWeights = try model.parameters.values()
             }
+            // The mean of the last epochs: one alone says little when they are short.
+            epochSeconds = epochSeconds.suffix(19) + [Date().timeIntervalSince(startedAt)]
+            let typical = epochSeconds.reduce(0, +) / Double(epochSeconds.count)
             onEvent(
                 .epoch(
                     record, of: state.history.count - state.epoch + epochs, isBest: isBest,
                     windowsPerSecond: Double(windows) / seconds,
-                    secondsLeft: Double(epochs - state.epoch) * Date().timeIntervalSince(startedAt))
-            )
+                    secondsLeft: Double(epochs - state.epoch) * typical))
             let waited = record.epoch - state.bestEpoch
             if job.configuration.patience > 0, waited >= job.configuration.patience {
                 onEvent(.stoppedEarly(epoch: record.epoch, bestEpoch: state.bestEpoch))
