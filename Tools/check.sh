@@ -37,7 +37,7 @@ step() {
 # Prints what step $1 says of itself in its log $2.
 summary() {
     case $1 in
-    test) sed -nE 's/^.*Test run with (.*) passed after.*/\1/p' "$2" | tail -n 1 ;;
+    test) grep -oE 'Test run with .*' "$2" | tail -n 1 ;;
     esac
 }
 
