@@ -64,7 +64,8 @@ struct LatentCommand: ParsableCommand {
             let plain = text.hasPrefix("Error: ") ? String(text.dropFirst(7)) : text
             FileHandle.standardError.write(Data("latent: error: \(plain)\n".utf8))
         }
-        Foundation.exit(code.rawValue)
+        // 1 is the parser's code for errors it does not know; here it means that a file was flagged.
+        Foundation.exit(code.rawValue == 1 ? 70 : code.rawValue)
     }
 }
 

@@ -117,7 +117,7 @@ public final class Scorer {
     /// Takes a batch of windows from the front of the queue and adds their figures.
     private func evaluateBatch(of waiting: inout [Entry]) throws {
         var values: [Float] = []
-        var noise: [Float] = []
+        var keys: [(hash: ContentHash, window: Int)] = []
         var owners: [Int] = []
         for index in waiting.indices {
             guard case .success(let windows) = waiting[index].result else { continue }
@@ -127,14 +127,15 @@ public final class Scorer {
             let first = waiting[index].windowsTaken
             values += windows.values[first * length..<(first + take) * length]
             for window in first..<first + take {
-                noise += draws(of: windows.hash, window: window)
+                keys.append((windows.hash, window))
                 owners.append(index)
             }
             waiting[index].windowsTaken += take
         }
         guard !owners.isEmpty else { return }
         let statistics = try model.statistics(
-            of: try model.batch(values), noise: noise, drawCount: configuration.drawCount)
+            of: try model.batch(values), drawCount: configuration.drawCount
+        ) { noise(of: keys[$0].hash, window: keys[$0].window, draws: $1) }
         for (position, owner) in owners.enumerated() {
             let reconstruction = statistics.reconstruction[position]
             let divergence = statistics.klDivergence[position]
@@ -147,16 +148,16 @@ public final class Scorer {
         }
     }
 
-    /// The L draws of a window, [L, D].
-    private func draws(of hash: ContentHash, window: Int) -> [Float] {
-        var draws: [Float] = []
-        for draw in 0..<configuration.drawCount {
+    /// The noise of some draws of a window, [draws, D].
+    private func noise(of hash: ContentHash, window: Int, draws: Range<Int>) -> [Float] {
+        var noise: [Float] = []
+        for draw in draws {
             var generator = Generator(
                 seed: configuration.seed, Stream.scoring.rawValue, hash.word, UInt64(window),
                 UInt64(draw))
-            draws += generator.normals(model.configuration.latentCount)
+            noise += generator.normals(model.configuration.latentCount)
         }
-        return draws
+        return noise
     }
 
     private func summary(_ entry: Entry, of windows: ItemWindows) -> ItemScore {

@@ -42,13 +42,7 @@ public final class OutputFolder {
                 .exists, path: path, "the folder holds \(content.count) files or folders already",
                 hint: "name another folder, or use --force to write into it")
         }
-        do {
-            try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw LatentError(
-                .cannotWrite, path: path, "the folder cannot be made",
-                hint: "check the path and its permissions")
-        }
+        try Self.makeFolder(path)
         let manifestPath = "\(path)/\(Self.manifestName)"
         try FileBytes.write([], to: manifestPath, overwrite: overwrites)
         guard let handle = FileHandle(forWritingAtPath: manifestPath) else {
@@ -71,10 +65,7 @@ public final class OutputFolder {
         let padded = String(repeating: "0", count: max(0, 6 - number.count)) + number
         let name = "\(configuration.method.rawValue)-\(padded).\(item.fileExtension)"
         let folder = item.label.map(Self.folderName)
-        if let folder {
-            try FileManager.default.createDirectory(
-                atPath: "\(path)/\(folder)", withIntermediateDirectories: true)
-        }
+        if let folder { try Self.makeFolder("\(path)/\(folder)") }
         let relative = (folder.map { "\($0)/" } ?? "") + name
         try FileBytes.write(item.bytes, to: "\(path)/\(relative)", overwrite: overwrites)
 
@@ -95,6 +86,17 @@ public final class OutputFolder {
                 hint: "make room on the disk")
         }
         return "\(path)/\(relative)"
+    }
+
+    private static func makeFolder(_ path: String) throws(LatentError) {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw LatentError(
+                .cannotWrite, path: path, "the folder cannot be made",
+                hint: "check the path, its permissions and the room on the disk")
+        }
     }
 
     /// A class as the name of a folder: no separators, no leading dot.

@@ -108,8 +108,9 @@ public final class VAE {
     ///
     /// - Parameters:
     ///   - x: [B, C, H, W]
-    ///   - noise: [B·L, D] standard normal numbers, the draws of a window together
     ///   - drawCount: L; the standard error falls as 1/√L
+    ///   - noise: gives standard normal numbers [draws, D] for a window of the batch and some of its
+    ///     draws; called for a chunk of draws at a time
     /// - Returns: figures of each window, on the host
     /// - Throws: `TorchError` when the shapes do not fit
     /// - Complexity: one encoder pass, L decoder passes; memory grows with a chunk of draws, not L
@@ -117,7 +118,9 @@ public final class VAE {
     /// Source: An & Cho, "Variational autoencoder based anomaly detection using reconstruction
     /// probability", SNUDM-TR-2015-03, algorithm 4. The mean of logarithms, as on page 8 there;
     /// all constants of the density are kept, so that the value is in nats.
-    public func statistics(of x: Tensor, noise: [Float], drawCount: Int) throws -> Statistics {
+    public func statistics(
+        of x: Tensor, drawCount: Int, noise: (_ window: Int, _ draws: Range<Int>) -> [Float]
+    ) throws -> Statistics {
         try withoutGradients {
             let batch = x.shape[0]
             let latent = configuration.latentCount
@@ -130,10 +133,7 @@ public final class VAE {
                 let count = min(chunk, drawCount - start)
                 var part: [Float] = []
                 part.reserveCapacity(batch * count * latent)
-                for item in 0..<batch {
-                    let first = (item * drawCount + start) * latent
-                    part += noise[first..<first + count * latent]
-                }
+                for window in 0..<batch { part += noise(window, start..<start + count) }
                 let z = try posterior.sample(
                     noise: Tensor(part, shape: [batch * count, latent]).to(device),
                     drawCount: count)
