@@ -21,7 +21,7 @@ let package = Package(
         .systemLibrary(
             name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
-        .target(name: "CEarlyVersion"),
+        .target(name: "CEarlyStart"),
         .target(
             name: "CTorch",
             cxxSettings: [
@@ -44,7 +44,7 @@ let package = Package(
         .executableTarget(
             name: "LatentCLI",
             dependencies: [
-                "Latent", "CEarlyVersion",
+                "Latent", "CEarlyStart",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

@@ -44,7 +44,8 @@ summary() {
 lint() { swift format lint --strict -r Sources Tests Package.swift; }
 build() { swift build --build-tests; }
 silence() { ! grep -E '/(Sources|Tests)/[^:]*:.*: warning:' "$logs/build.log"; }
-tests() { swift test --skip-build; }
+# Threads of libtorch that wait should not take the processor from those that work.
+tests() { OMP_WAIT_POLICY=passive swift test --skip-build; }
 
 step lint ': (error|warning):' lint
 step build ': (fatal error|error|warning):|^error:|undefined symbol|undefined reference' build

@@ -160,7 +160,10 @@ def main():
     parser.add_argument("--score", metavar="WEIGHTS", help="score the files and train nothing")
     parser.add_argument("--draws", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="for computing; 0: PyTorch's choice")
     args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
     score(args) if args.score else train(args)
 
 

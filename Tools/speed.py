@@ -1,13 +1,16 @@
 """Whole runs of `latent` beside the same work in PyTorch, in alternation on the same machine.
 
-    ./.libtorch-python Tools/speed.py DATA [--rounds 3] [--epochs 20] [--cached] [--latent PATH]
+    ./.libtorch-python Tools/speed.py DATA [--rounds 3] [--epochs 20] [--cached] [--threads N]
+        [--latent PATH]
 
 DATA is a folder of grey PNGs of about 28x28. Each round trains one model with `latent train` and one
 with Tools/peer.py (same network, schedule and number of epochs; --cached lets it decode each file once
 as latent does, and not in each epoch), the one that goes first changing from round to round, each from
-the start of the process to its end. Printed: seconds, their ratio (above 1: latent is faster), the
-loss of the last epoch, as a faster run that learns less is no gain, and the peak memory. Then the time
-to start: `latent --version` and `latent score` of one file beside Python's import of torch.
+the start of the process to its end. On a machine that others use as well, threads that wait for each
+other measure those others: give both one with --threads 1. Printed: seconds, their ratio (above 1:
+latent is faster), the loss of the last epoch, as a faster run that learns less is no gain, and the
+peak memory. Then the time to start: `latent --version` and `latent score` of one file beside Python's
+import of torch.
 """
 
 import argparse
@@ -29,7 +32,7 @@ def train_latent(args, folder):
     run = measured.run([
         args.latent, "train", args.data, "-o", model, "--channels", "32,64,128", "--latent", 32,
         "--batch", 128, "--epochs", args.epochs, "--patience", 0, "--validation", 0,
-        "--calibration", 0, "--quiet", "--force"])
+        "--calibration", 0, "--threads", args.threads, "--quiet", "--force"])
     record = json.loads(measured.run([args.latent, "inspect", model, "--format", "json"]).output)
     shape = record["configuration"]
     if (shape["height"], shape["width"], shape["channelCount"]) != (32, 32, 1):
@@ -40,7 +43,7 @@ def train_latent(args, folder):
 def train_peer(args, folder):
     run = measured.run([
         sys.executable, PEER, args.data, "-o", f"{folder}/peer.pt", "--epochs", args.epochs,
-        *(["--cached"] if args.cached else [])])
+        "--threads", args.threads, *(["--cached"] if args.cached else [])])
     words = run.output.splitlines()[-1].split()
     return run, float(words[words.index("loss") + 1])
 
@@ -91,6 +94,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--cached", action="store_true", help="the peer decodes each file once")
+    parser.add_argument("--threads", type=int, default=0, help="of both; 0: each one's own choice")
     parser.add_argument("--latent", default=LATENT, help="the program")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

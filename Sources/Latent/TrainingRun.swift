@@ -113,6 +113,11 @@ public struct TrainingRun {
         let split = Split(
             survey.items, heldOutShare: configuredShares.heldOut,
             calibrationShare: configuredShares.calibration, seed: request.seed)
+        guard !split.training.isEmpty else {
+            throw LatentError(
+                .usage, "the shares leave none of the \(survey.items.count) files to train on",
+                hint: "use a smaller --validation or --calibration")
+        }
         let training = WindowSource(
             split.training, preprocessing: plan.preprocessing,
             threadCount: environment.readerCount)

@@ -40,6 +40,26 @@ final class StandardOutput {
     }
 }
 
+/// Standard error, where what cannot be written is lost without harm: it may be closed or full.
+enum StandardError {
+    static func write(_ text: String) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes {
+                Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count)
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+}
+
+extension String {
+    /// The text without line breaks, which the names of files may hold.
+    var onOneLine: String { String(map { $0.isNewline ? " " : $0 }) }
+}
+
 /// Notes and progress on standard error: a line that is rewritten on a terminal, a line now and
 /// then otherwise, nothing when quiet.
 final class Console {
@@ -54,13 +74,13 @@ final class Console {
     /// A sentence that stays.
     func note(_ text: String) {
         guard !isQuiet else { return }
-        write((isLineOpen ? "\r\u{1B}[K" : "") + text + "\n")
+        write((isLineOpen ? "\r\u{1B}[K" : "") + text.onOneLine + "\n")
         isLineOpen = false
     }
 
     /// A warning; shown even when quiet would hide notes of progress, since it is about lost data.
     func warning(_ text: String) {
-        write((isLineOpen ? "\r\u{1B}[K" : "") + "latent: warning: \(text)\n")
+        write((isLineOpen ? "\r\u{1B}[K" : "") + "latent: warning: \(text.onOneLine)\n")
         isLineOpen = false
     }
 
@@ -89,9 +109,7 @@ final class Console {
         isLineOpen = false
     }
 
-    private func write(_ text: String) {
-        FileHandle.standardError.write(Data(text.utf8))
-    }
+    private func write(_ text: String) { StandardError.write(text) }
 
     /// Seconds as people say them: `8s`, `3m20s`, `2h05m`.
     static func duration(_ seconds: Double) -> String {

@@ -49,7 +49,6 @@ struct Failure {
 
     /// Writes the line to standard error.
     func report() {
-        let flat = line.split(whereSeparator: \.isNewline).joined(separator: " ")
-        FileHandle.standardError.write(Data("latent: error: \(flat)\n".utf8))
+        StandardError.write("latent: error: \(line.onOneLine)\n")
     }
 }

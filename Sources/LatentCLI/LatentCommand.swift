@@ -1,5 +1,5 @@
 import ArgumentParser
-import CEarlyVersion
+import CEarlyStart
 import Foundation
 import Latent
 
@@ -62,7 +62,7 @@ struct LatentCommand: ParsableCommand {
             print(text)
         } else {
             let plain = text.hasPrefix("Error: ") ? String(text.dropFirst(7)) : text
-            FileHandle.standardError.write(Data("latent: error: \(plain)\n".utf8))
+            StandardError.write("latent: error: \(plain)\n")
         }
         // 1 is the parser's code for errors it does not know; here it means that a file was flagged.
         Foundation.exit(code.rawValue == 1 ? 70 : code.rawValue)

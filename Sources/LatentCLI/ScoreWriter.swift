@@ -45,7 +45,8 @@ struct ScoreWriter {
             String(repeating: " ", count: max(0, width - text.count)) + text
         }
         let padded = verdict + String(repeating: " ", count: max(0, 8 - verdict.count))
-        return "\(left(score, 12)) \(left(threshold, 12)) \(left(p, 8))  \(padded) \(path)"
+        return "\(left(score, 12)) \(left(threshold, 12)) \(left(p, 8))  \(padded) "
+            + path.onOneLine
     }
 
     /// Writes the line of a file that was scored.
@@ -119,14 +120,15 @@ struct ScoreWriter {
     private func separated(_ fields: [String]) throws {
         if format == .tsv {
             try output.line(
-                fields.map { $0.replacing("\t", with: " ").replacing("\n", with: " ") }
-                    .joined(separator: "\t"))
+                fields.map { $0.onOneLine.replacing("\t", with: " ") }.joined(separator: "\t"))
             return
         }
         try output.line(
             fields.map { field in
-                field.contains { $0 == "," || $0 == "\"" || $0.isNewline }
-                    ? "\"" + field.replacing("\"", with: "\"\"") + "\"" : field
+                // By scalars: a combining mark behind a quote would make it another character.
+                field.unicodeScalars.contains { ",\"\r\n".unicodeScalars.contains($0) }
+                    ? "\"" + field.replacingOccurrences(of: "\"", with: "\"\"", options: .literal)
+                        + "\"" : field
             }.joined(separator: ","))
     }
 }

@@ -26,7 +26,10 @@ public enum FileBytes {
             throw MediaError(
                 isMissing ? .notFound : .unreadable,
                 isMissing ? "there is no such file" : "cannot be opened: \(text(of: number))",
-                hint: number == EACCES ? "check its permissions" : nil, path: path)
+                hint: number == EACCES
+                    ? "check its permissions"
+                    : isMissing && path.contains("\u{FFFD}")
+                        ? "names must be UTF-8: rename it" : nil, path: path)
         }
         defer { close(descriptor) }
 

@@ -174,8 +174,13 @@ import Testing
         #expect(
             found.map { FileManager.default.fileExists(atPath: $0.path) } == [false, false, false])
         #expect(found[1].path == "nonsense")
-        #expect(try items("empty.csv", "").isEmpty)
         #expect(try items("header.csv", "path,label\n").isEmpty)
+    }
+
+    @Test("a table whose first line names no path is refused", arguments: ["", "label\nx\n"])
+    func noPathColumn(text: String) throws {
+        let error = try #require(throws: LatentError.self) { try items("m.csv", text) }
+        #expect(error.code == .data && error.path == folder / "m.csv")
     }
 
     @Test("a manifest longer than the block that is read at once keeps its lines")

@@ -145,12 +145,13 @@ import Torch
         let (direct, _) = try view.features(of: Self.audio(Self.sine(440, count: 4000)))
         #expect(map.width == direct.width)
         // Away from the ends, where the resampler sees silence; loud bands only.
-        for frame in 2..<map.width - 2 {
-            for band in 0..<40 where direct.values[band * map.width + frame] > 0.6 {
-                let index = band * map.width + frame
-                #expect(abs(map.values[index] - direct.values[index]) < 0.01)
-            }
+        let loud = direct.values.indices.filter {
+            (2..<map.width - 2).contains($0 % map.width) && direct.values[$0] > 0.6
         }
+        #expect(loud.count > map.width)
+        #expect(
+            mismatch(
+                loud.map { map.values[$0] }, loud.map { direct.values[$0] }, absolute: 0.01) == nil)
     }
 
     @Test("a resynthesised chirp has nearly the mel spectrum that was asked for")
@@ -222,20 +223,21 @@ import Torch
         }
     }
 
-    @Test(
-        "an impossible view is refused with both numbers",
-        arguments: [
+    @Test("an impossible view is refused with both numbers")
+    func validation() throws {
+        let changes: [((inout LogMelView) -> Void, [String])] = [
             ({ $0.sampleRate = 500 }, ["500 Hz", "1000"]),
             ({ $0.fftLength = 255 }, ["255", "even"]),
             ({ $0.hopLength = 129 }, ["129", "128"]),
             ({ $0.melCount = 65 }, ["65", "64"]),
             ({ $0.rangeNats = 0 }, ["0.0 nats", "100"]),
-        ] as [(@Sendable (inout LogMelView) -> Void, [String])])
-    func validation(change: @Sendable (inout LogMelView) -> Void, texts: [String]) throws {
-        var view = LogMelView(sampleRate: 8000)
-        #expect(throws: Never.self) { try view.validate() }
-        change(&view)
-        let error = try #require(throws: LatentError.self) { try view.validate() }
-        for text in texts { #expect(error.description.contains(text)) }
+        ]
+        for (change, texts) in changes {
+            var view = LogMelView(sampleRate: 8000)
+            #expect(throws: Never.self) { try view.validate() }
+            change(&view)
+            let error = try #require(throws: LatentError.self) { try view.validate() }
+            for text in texts { #expect(error.description.contains(text)) }
+        }
     }
 }

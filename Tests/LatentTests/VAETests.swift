@@ -144,8 +144,10 @@ private struct Twin: Decodable, Sendable, CustomTestStringConvertible {
         var generator = Generator(seed: 9)
         let values = (0..<3 * 64).map { _ in generator.uniform() }
         let noise = generator.normals(3 * drawCount * 2)
-        let found = try model.statistics(
-            of: model.batch(values), noise: noise, drawCount: drawCount)
+        let found = try model.statistics(of: model.batch(values), drawCount: drawCount) {
+            Array(
+                noise[($0 * drawCount + $1.lowerBound) * 2..<($0 * drawCount + $1.upperBound) * 2])
+        }
 
         for window in 0..<3 {
             let x = try Tensor(Array(values[window * 64..<(window + 1) * 64]), shape: [1, 1, 8, 8])
@@ -176,14 +178,18 @@ private struct Twin: Decodable, Sendable, CustomTestStringConvertible {
         let x = try model.batch((0..<3 * 4096).map { _ in generator.uniform() })
         let drawCount = 200
         let noise = generator.normals(3 * drawCount * 2)
-        let found = try model.statistics(of: x, noise: noise, drawCount: drawCount)
+        var chunks: [Range<Int>] = []
+        let found = try model.statistics(of: x, drawCount: drawCount) { window, draws in
+            if window == 0 { chunks.append(draws) }
+            let first = window * drawCount
+            return Array(noise[(first + draws.lowerBound) * 2..<(first + draws.upperBound) * 2])
+        }
+        #expect(chunks == [0..<85, 85..<170, 170..<200])
         var (logs, errors) = ([0.0, 0, 0], [0.0, 0, 0])
         for draw in 0..<drawCount {
-            let part = (0..<3).flatMap { window in
-                let start = (window * drawCount + draw) * 2
-                return Array(noise[start..<start + 2])
+            let one = try model.statistics(of: x, drawCount: 1) { window, _ in
+                Array(noise[(window * drawCount + draw) * 2..<(window * drawCount + draw + 1) * 2])
             }
-            let one = try model.statistics(of: x, noise: part, drawCount: 1)
             for window in 0..<3 {
                 logs[window] += one.reconstruction[window] / Double(drawCount)
                 errors[window] += one.meanSquaredError[window] / Double(drawCount)

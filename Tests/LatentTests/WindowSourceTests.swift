@@ -28,7 +28,7 @@ import Torch
                 "\(index).png", height: 5 + index % 4 * 4, width: 8 + index % 3 * 4)
         }
         let inputs = try Inputs([folder.path], domain: .image)
-        items = try Survey(of: inputs, domain: .image, threadCount: 2) { _, _ in }.items
+        items = Survey(of: inputs, domain: .image, threadCount: 2) { _, _ in }.items
         try #require(items.count == 17)
     }
 

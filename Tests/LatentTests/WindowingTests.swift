@@ -208,7 +208,7 @@ import Torch
         arguments: ["audio/formats", "audio/sounds/chirp", "broken"])
     func countedWindows(folder: String) throws {
         let preprocessing = Preprocessing.frames
-        let survey = try Survey(
+        let survey = Survey(
             of: try fixtureItems(folder, .audio), domain: .audio, threadCount: 2
         ) { _, _ in }
         #expect(!survey.items.isEmpty)

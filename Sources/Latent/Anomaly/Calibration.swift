@@ -27,6 +27,8 @@ public struct Calibration: Codable, Sendable, Equatable {
 
     /// The number of scores that a rate needs: the smallest n with (n + 1) α ≥ 1.
     public static func neededCount(rate: Double) -> Int {
+        // More than any data set has; and beyond it doubles no longer count one by one.
+        guard rate > 1e-15 else { return Int(min(1 / rate, 9e18)) }
         var count = max(0, Int(1 / rate) - 2)
         while Self.rank(count: count, rate: rate) < 1 { count += 1 }
         return count

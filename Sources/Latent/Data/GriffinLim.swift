@@ -38,6 +38,20 @@ extension LogMelView {
         inversion: Inversion = .init(), using generator: inout Generator
     ) throws -> Audio {
         let length = sampleCount ?? max(1, (map.width - 1) * hopLength)
+        // Shorter ones cannot be reflected at their ends.
+        let shortest = 1 + (fftLength / 2 + hopLength - 1) / hopLength
+        if map.width < shortest {
+            let silence = [Float](repeating: 0, count: shortest - map.width)
+            let rows = (0..<map.height).map {
+                map.values[$0 * map.width..<($0 + 1) * map.width] + silence
+            }
+            return try audio(
+                of: FeatureMap(
+                    channelCount: 1, height: map.height, width: shortest,
+                    values: Array(rows.joined())),
+                referenceLevel: referenceLevel, sampleCount: length, phaseSource: phaseSource,
+                inversion: inversion, using: &generator)
+        }
         let mel = try Tensor(map.values, shape: [melCount, map.width])
         let power = try ((mel - 1) * rangeNats + referenceLevel).exp()
         let magnitude = try frequencies(ofMelPower: power, rounds: inversion.melIterationCount)

@@ -47,6 +47,11 @@ public struct Inputs: Sequence {
                     .notFound, path: argument, "there is no such file or folder",
                     hint: "check the path")
             }
+            guard Manifest(path: argument)?.namesFiles ?? true else {
+                throw LatentError(
+                    .data, path: argument, "the first line names no column path",
+                    hint: "begin the table with path,label,split or some of them")
+            }
         }
         self.arguments = arguments
         self.domain = domain
@@ -116,8 +121,23 @@ public struct Inputs: Sequence {
             Item(path: path, componentsBelowRoot: [path.lastPathComponent])
         }
 
+        /// What a folder holds. Foundation leaves out names that are not UTF-8; here they are kept
+        /// with a replacement character, so that they are reported and not lost.
+        private static func names(in folder: String) -> [String]? {
+            guard let stream = opendir(folder) else { return nil }
+            defer { closedir(stream) }
+            var names: [String] = []
+            while let entry = readdir(stream) {
+                let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                }
+                names.append(name)
+            }
+            return names
+        }
+
         private mutating func push(folder path: String, components: [Substring]) {
-            guard let content = try? FileManager.default.contentsOfDirectory(atPath: path) else {
+            guard let content = Self.names(in: path) else {
                 // Becomes an item that cannot be read, so that it is reported and not lost.
                 pending.append(.file(path: path, components: components + [path.lastPathComponent]))
                 return
@@ -130,8 +150,9 @@ public struct Inputs: Sequence {
                 let child = path.hasSuffix("/") ? path + name : "\(path)/\(name)"
                 let below = components + [Substring(name)]
                 var status = stat()
-                guard lstat(child, &status) == 0 else { continue }
-                let kind = status.st_mode & S_IFMT
+                // What is listed but not found has a name that is not UTF-8.
+                let isThere = lstat(child, &status) == 0
+                let kind = isThere ? status.st_mode & S_IFMT : S_IFREG
                 if kind == S_IFDIR {
                     if !(hasSplits && name == "ground_truth") {
                         pending.append(.folder(path: child, components: below))

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// Lines of a stream, read in blocks.
 final class LineReader {
@@ -7,14 +8,24 @@ final class LineReader {
     private var buffer = Data()
     private var isAtEnd = false
 
+    /// No path is longer; what has no line ends, such as a device, must not fill the memory.
+    static let maximumByteCount = 1 << 20
+
     init(_ handle: FileHandle, separator: Inputs.Separator = .newline) {
         self.handle = handle
         self.separator = separator == .newline ? 0x0A : 0
     }
 
     /// The next line without its end, or nil at the end of the stream.
+    ///
+    /// A line of more than ``maximumByteCount`` is given by its start, which is still too long to
+    /// name a file, and ends the stream.
     func next() -> String? {
         while true {
+            if isAtEnd, buffer.count > Self.maximumByteCount {
+                defer { buffer = Data() }
+                return Self.text(buffer.prefix(5000), trimsReturn: false)
+            }
             if let end = buffer.firstIndex(of: separator) {
                 let line = buffer[buffer.startIndex..<end]
                 buffer = buffer[buffer.index(after: end)...]
@@ -28,6 +39,7 @@ final class LineReader {
             let block = (try? handle.read(upToCount: 1 << 16)) ?? nil
             if let block, !block.isEmpty {
                 buffer = Data(buffer) + block
+                isAtEnd = buffer.count > Self.maximumByteCount && !buffer.contains(separator)
             } else {
                 isAtEnd = true
             }
@@ -35,7 +47,9 @@ final class LineReader {
     }
 
     private static func text(_ bytes: Data, trimsReturn: Bool) -> String {
-        let line = String(decoding: bytes, as: UTF8.self)
+        // A byte order mark, as spreadsheets write it, is no part of a name.
+        let isMarked = bytes.starts(with: [0xEF, 0xBB, 0xBF])
+        let line = String(decoding: isMarked ? bytes.dropFirst(3) : bytes, as: UTF8.self)
         return trimsReturn && line.hasSuffix("\r") ? String(line.dropLast()) : line
     }
 }
@@ -53,13 +67,19 @@ final class Manifest {
     init?(path: String) {
         let lowered = path.lowercased()
         let isCSV = lowered.hasSuffix(".csv")
+        var status = stat()
         guard isCSV || lowered.hasSuffix(".ndjson") || lowered.hasSuffix(".jsonl"),
+            // A pipe that nobody writes to would be waited for without end.
+            stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
             let handle = FileHandle(forReadingAtPath: path)
         else { return nil }
         reader = LineReader(handle)
         folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        header = isCSV ? reader.next().map(Self.fields) : nil
+        header = isCSV ? Self.fields(reader.next() ?? "") : nil
     }
+
+    /// Whether its columns say where the files are; lines of JSON each say so themselves.
+    var namesFiles: Bool { header?.contains { $0 == "path" || $0 == "file" } ?? true }
 
     /// The next item; a line that names no file becomes an item that cannot be read, so that it is
     /// reported and not lost.

@@ -4,8 +4,9 @@ import Torch
 /// Changes the rate of a signal with a windowed sinc, as one strided correlation.
 ///
 /// The cut-off lies at 0.99 of the lower Nyquist frequency, the kernel reaches 6 zero crossings, the
-/// window is a squared cosine. Rates whose ratio needs large numbers are replaced by the nearest
-/// ratio of numbers up to 1000, which is off by less than a part in 10⁶.
+/// window is a squared cosine. Rates whose ratio needs large numbers are replaced by the last
+/// fraction of numbers up to 1000 on the way there, which is off by less than a part in 1000, and by
+/// far less unless the rates nearly divide each other.
 ///
 /// Source: J. O. Smith, "Digital audio resampling", and the polyphase form of torchaudio's
 /// `resample`.

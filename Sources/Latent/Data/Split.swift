@@ -24,8 +24,10 @@ public struct Split: Sendable {
             var generator = Generator(seed: seed, Stream.split.rawValue, item.contentWord)
             return (key: generator.next(), index: index)
         }.sorted { ($0.key, $0.index) < ($1.key, $1.index) }
-        let heldOutCount = Int((Double(items.count) * heldOutShare).rounded())
-        let calibrationCount = Int((Double(items.count) * calibrationShare).rounded())
+        let calibrationCount = min(
+            items.count, Int((Double(items.count) * calibrationShare).rounded()))
+        let heldOutCount = min(
+            items.count - calibrationCount, Int((Double(items.count) * heldOutShare).rounded()))
         func part(_ range: Range<Int>) -> [SurveyedItem] {
             ranked[range].map(\.index).sorted().map { items[$0] }
         }

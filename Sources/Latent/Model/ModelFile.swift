@@ -161,6 +161,11 @@ public struct ModelFile: Sendable {
             record.configuration.width == windowing.width,
             record.configuration.channelCount == record.preprocessing.channelCount
         else { throw LatentError(.model, "the windows do not fit the network") }
+        let count = contents.tensors.values.reduce(0) { $0 + $1.values.count }
+        guard record.configuration.largestLayerCount <= count else {
+            throw LatentError(
+                .model, "the record is of a larger network than the file has weights for")
+        }
         self.record = record
         weights = contents.tensors
     }

@@ -133,4 +133,15 @@ extension VAEConfiguration {
     var innerHeight: Int { height >> widths.count }
     /// Width after all convolutions.
     var innerWidth: Int { width >> widths.count }
+
+    /// Weights of the largest layer, at least: a file with fewer is refused before a network is
+    /// allocated for it.
+    var largestLayerCount: Int {
+        let isConv = architecture == .conv
+        let outer = (isConv ? channelCount : elementCount) * (widths.first ?? 0)
+        let inner = (widths.last ?? 0) * (isConv ? innerHeight * innerWidth : 1) * latentCount
+        let variance = likelihood == .gaussianPerElement ? 128 * elementCount : 0
+        return (zip(widths, widths.dropFirst()).map { $0 * $1 } + [outer, inner, variance]).max()
+            ?? 0
+    }
 }

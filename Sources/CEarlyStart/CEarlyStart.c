@@ -1,0 +1,47 @@
+// What has to happen before any shared library is initialised.
+//
+// Functions in `.preinit_array` of an executable run before the initialisers of the libraries that
+// it is linked with. Two things need that:
+//
+// - `latent --version` is answered here: libtorch registers thousands of operators when it is
+//   loaded, which takes a quarter of a second before `main` begins.
+// - OpenMP's threads are told to sleep while they wait, which libgomp reads from the environment
+//   when it is loaded. By default they spin; where the machine has anything else to do, a thread
+//   that spins keeps the one it waits for off the processor. Measured on two cores beside a busy
+//   compiler, training took 45 s spinning and 4 s sleeping.
+
+#include "CEarlyStart.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+enum { maximum_variables = 4096 };
+
+static void start_with_sleeping_threads(char **argv, char **environment) {
+    static char *extended[maximum_variables + 2];
+    int count = 0;
+    for (; environment[count] != NULL; ++count) {
+        if (count == maximum_variables || strncmp(environment[count], "OMP_WAIT_POLICY=", 16) == 0 ||
+            strncmp(environment[count], "GOMP_SPINCOUNT=", 15) == 0) {
+            return;  // the user's choice stands
+        }
+        extended[count] = environment[count];
+    }
+    extended[count] = "OMP_WAIT_POLICY=passive";
+    // Returns only where it fails; then the program goes on as it is.
+    execve("/proc/self/exe", argv, extended);
+}
+
+static void start_early(int argc, char **argv, char **environment) {
+    static const char text[] = "latent " LATENT_VERSION "\n";
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        ssize_t written = write(STDOUT_FILENO, text, sizeof text - 1);
+        _exit(written == (ssize_t)(sizeof text - 1) ? 0 : 74);
+    }
+    start_with_sleeping_threads(argv, environment);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*early)(
+    int, char **, char **) = start_early;
+#endif

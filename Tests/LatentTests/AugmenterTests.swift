@@ -1,0 +1,384 @@
+import Foundation
+import Media
+import TestSupport
+import Testing
+import Torch
+
+@testable import Latent
+
+@Suite("ParentSchedule") struct ParentScheduleTests {
+    private static func items(_ labels: String?...) -> [Item] {
+        labels.enumerated().map { .at("\($0.offset).png", label: $0.element) }
+    }
+
+    @Test("every parent comes once before one comes again")
+    func rounds() throws {
+        let items = Self.items("a", "a", "b", nil, "c")
+        let schedule = try ParentSchedule(items, method: .posterior, seed: 3)
+        for round in 0..<4 {
+            let paths = (0..<5).map { schedule.draw(round * 5 + $0).parents.map(\.path) }
+            #expect(paths.allSatisfy { $0.count == 1 })
+            #expect(Set(paths.flatMap { $0 }) == Set(items.map(\.path)))
+        }
+    }
+
+    @Test("the pairs of an interpolation are two items of one class")
+    func pairs() throws {
+        let items = Self.items("a", "b", "a", nil, "c", "b", nil, "a")
+        let schedule = try ParentSchedule(items, method: .interpolate, seed: 3)
+        var labels = Set<String?>()
+        for index in 0..<200 {
+            let parents = schedule.draw(index).parents
+            try #require(parents.count == 2)
+            #expect(parents[0].label == parents[1].label)
+            #expect(parents[0].path != parents[1].path)
+            labels.insert(parents[0].label)
+        }
+        // c has one item only.
+        #expect(labels == ["a", "b", nil])
+    }
+
+    @Test("the seed and the number of a draw decide it")
+    func seeds() throws {
+        let items = Self.items("a", "a", "a", "a", "a", "a")
+        func parents(_ seed: UInt64) throws -> [[String]] {
+            let schedule = try ParentSchedule(items, method: .interpolate, seed: seed)
+            return (0..<20).map { schedule.draw($0).parents.map(\.path) }
+        }
+        #expect(try parents(1) == parents(1))
+        #expect(try parents(1) != parents(2))
+        let schedule = try ParentSchedule(items, method: .prior, seed: 1)
+        var (first, second) = (schedule.draw(0).generator, schedule.draw(1).generator)
+        #expect(first.next() != second.next())
+        #expect(schedule.draw(7).parents.isEmpty)
+    }
+
+    @Test("parents that are missing, or of which no class has two, are a usage error")
+    func missing() throws {
+        for (items, method, text) in [
+            ([], LatentSampling.posterior, "none were named"),
+            ([], .interpolate, "none were named"),
+            (Self.items("a", "b", nil), .interpolate, "no class has the two"),
+        ] as [([Item], LatentSampling, String)] {
+            let error = try #require(throws: LatentError.self) {
+                try ParentSchedule(items, method: method, seed: 0)
+            }
+            #expect(error.code == .usage && error.message.contains(text))
+        }
+        #expect(throws: Never.self) { try ParentSchedule([], method: .prior, seed: 0) }
+    }
+}
+
+@Suite("Augmenter") struct AugmenterTests {
+    init() { _ = Runtime.threadCount }
+
+    /// Images of 32 × 32 as they are, or recordings in frames.
+    private static func setUp(
+        _ preprocessing: Preprocessing = .whole(height: 32, width: 32), labels: [String] = []
+    ) throws -> (file: ModelFile, model: VAE) {
+        let windowing = preprocessing.windowing
+        let model = try VAE(
+            .tiny(
+                height: windowing.height, width: windowing.width, likelihood: .bernoulli),
+            device: .cpu, seed: 8)
+        return (try .tiny(model, preprocessing, labels: labels), model)
+    }
+
+    private static func generate(
+        _ method: LatentSampling, count: Int, parents: [Item] = [],
+        preprocessing: Preprocessing? = nil,
+        labels: [String] = [], seed: UInt64 = 0, spread: Double = 1,
+        onFailure: (ItemFailure) -> Void = { Issue.record("\($0.error)") }
+    ) throws -> [SyntheticItem] {
+        let (file, model) = try setUp(
+            preprocessing ?? .whole(height: 32, width: 32), labels: labels)
+        var configuration = Augmenter.Configuration(method: method, count: count)
+        configuration.seed = seed
+        configuration.spread = spread
+        var items: [SyntheticItem] = []
+        try Augmenter(file: file, model: model, configuration: configuration).generate(
+            parents: parents, onFailure: onFailure
+        ) { items.append($0) }
+        return items
+    }
+
+    private static func shapes() throws -> [Item] { try fixtureItems("images/shapes", .image) }
+
+    @Test(
+        "as many images as asked for are made, in the order of their draws",
+        arguments: LatentSampling.allCases, [1, 70])
+    func count(method: LatentSampling, count: Int) throws {
+        let items = try Self.generate(method, count: count, parents: Self.shapes())
+        #expect(items.map(\.drawIndex) == Array(0..<count))
+        for item in items {
+            let image = try Image(pngData: item.bytes, path: nil)
+            #expect(image.height == 32 && image.width == 32 && image.channelCount == 1)
+            #expect(image.bitDepth == 8)
+            #expect(item.parents.count == method.parentCount)
+            #expect((item.mix != nil) == (method == .interpolate))
+        }
+        // Draws are new each time.
+        #expect(Set(items.map(\.bytes)).count == count)
+    }
+
+    @Test(
+        "equal seeds give equal bytes, whatever the count; another seed does not",
+        arguments: LatentSampling.allCases)
+    func seeds(method: LatentSampling) throws {
+        let parents = try Self.shapes()
+        let first = try Self.generate(method, count: 66, parents: parents).map(\.bytes)
+        let second = try Self.generate(method, count: 66, parents: parents).map(\.bytes)
+        #expect(first == second)
+        let fewer = try Self.generate(method, count: 3, parents: parents)
+        for (item, bytes) in zip(fewer, first) {
+            let (a, b) = (
+                try Image(pngData: item.bytes, path: nil), try Image(pngData: bytes, path: nil)
+            )
+            // Another batch size may round a value the other way.
+            #expect(zip(a.samples, b.samples).allSatisfy { abs(Int($0) - Int($1)) <= 1 })
+        }
+        let other = try Self.generate(method, count: 3, parents: parents, seed: 1)
+        #expect(other.map(\.bytes) != Array(first.prefix(3)))
+    }
+
+    @Test("the posterior without spread gives the decoded mean of the parent")
+    func noSpread() throws {
+        let (_, model) = try Self.setUp()
+        for item in try Self.generate(.posterior, count: 5, parents: Self.shapes(), spread: 0) {
+            let parent = try Image(contentsOf: item.parents[0].path)
+            let x = try model.batch(parent.samples.map { Float($0) / 255 })
+            let mean = try model.decode(model.encode(x).mean).mean.floats()
+            let image = try Image(pngData: item.bytes, path: nil)
+            #expect(
+                mismatch(image.samples.map(Float.init), mean.map { $0 * 255 }, absolute: 0.51)
+                    == nil)
+            #expect(
+                item.label
+                    == item.parents[0].path.split(separator: "/").dropLast().last.map(String.init))
+            let bytes = Array(try Data(at: item.parents[0].path))
+            #expect(item.parents[0].hash == ContentHash(of: bytes))
+        }
+    }
+
+    @Test("interpolation mixes two items of one class at 0.2 to 0.8")
+    func interpolation() throws {
+        let (_, model) = try Self.setUp()
+        for item in try Self.generate(.interpolate, count: 12, parents: Self.shapes()) {
+            let mix = try #require(item.mix)
+            #expect((0.2...0.8).contains(mix))
+            let means = try item.parents.map { parent in
+                let codes = try Image(contentsOf: parent.path).samples
+                return try model.encode(model.batch(codes.map { Float($0) / 255 })).mean
+            }
+            let z = try means[0] * (1 - mix) + means[1] * mix
+            let mean = try model.decode(z).mean.floats()
+            let image = try Image(pngData: item.bytes, path: nil)
+            #expect(
+                mismatch(image.samples.map(Float.init), mean.map { $0 * 255 }, absolute: 0.51)
+                    == nil)
+            let classes = item.parents.map { $0.path.split(separator: "/").dropLast().last }
+            #expect(classes[0] == classes[1] && item.label == classes[0].map(String.init))
+        }
+    }
+
+    @Test("drawn from the prior, an item has the label of a model that knows one only")
+    func priorLabels() throws {
+        #expect(try Self.generate(.prior, count: 1, labels: ["cat"])[0].label == "cat")
+        #expect(try Self.generate(.prior, count: 1, labels: ["cat", "dog"])[0].label == nil)
+        #expect(try Self.generate(.prior, count: 1)[0].label == nil)
+    }
+
+    @Test("a parent that cannot be read is reported once and another draw takes its place")
+    func brokenParent() throws {
+        let good = try Self.shapes().prefix(3)
+        let bad = [Item.at(Fixtures.path("broken/crc.png")), .at("/no/such.png")]
+        var failures: [String] = []
+        let items = try Self.generate(
+            .posterior, count: 20, parents: bad + good,
+            onFailure: { failures.append($0.item.path) })
+        #expect(items.count == 20)
+        #expect(failures.sorted() == bad.map(\.path).sorted())
+        let used = Set(items.flatMap(\.parents).map(\.path))
+        #expect(used == Set(good.map(\.path)))
+        #expect(items.map(\.drawIndex) == items.map(\.drawIndex).sorted())
+    }
+
+    @Test("when no parent can be read that is an error, after each was named")
+    func onlyBrokenParents() throws {
+        let bad = (0..<4).map { Item.at("/no/such/\($0).png") }
+        for method in [LatentSampling.posterior, .interpolate] {
+            var failures = Set<String>()
+            let error = try #require(throws: LatentError.self) {
+                try Self.generate(
+                    method, count: 2, parents: bad,
+                    onFailure: { #expect(failures.insert($0.item.path).inserted) })
+            }
+            #expect(error.code == .data && error.message.contains("4"))
+            #expect(!failures.isEmpty)
+        }
+    }
+
+    @Test("patches of a large image become an image of its size and depth")
+    func grid() throws {
+        let folder = try TemporaryFolder()
+        let codes = (0..<20 * 13).map { UInt16($0 * 251) }
+        let image = Image(width: 13, height: 20, channelCount: 1, bitDepth: 16, samples: codes)
+        let path = try folder.write(image.pngData(), to: "deep.png")
+        let item = try #require(
+            Self.generate(.posterior, count: 1, parents: [.at(path)], preprocessing: .grid()).first)
+        let made = try Image(pngData: item.bytes, path: nil)
+        #expect(made.height == 20 && made.width == 13 && made.bitDepth == 16)
+    }
+
+    @Test(
+        "recordings are made at the model's rate, of a parent's length where there is one",
+        arguments: LatentSampling.allCases)
+    func recordings(method: LatentSampling) throws {
+        let parents = try fixtureItems("audio/sounds", .audio)
+        let items = try Self.generate(method, count: 3, parents: parents, preprocessing: .frames)
+        #expect(items.count == 3)
+        for item in items {
+            #expect(item.fileExtension == "wav")
+            let audio = try Audio(data: item.bytes, path: nil)
+            #expect(audio.sampleRate == 8000 && audio.channelCount == 1)
+            #expect(audio.samples.contains { $0 != 0 })
+            if method == .posterior {
+                #expect(
+                    audio.frameCount == (try Audio(contentsOf: item.parents[0].path).frameCount))
+            }
+        }
+        let again = try Self.generate(method, count: 3, parents: parents, preprocessing: .frames)
+        #expect(again.map(\.bytes) == items.map(\.bytes))
+    }
+
+    @Test("a recording of a few samples can be a parent", arguments: [1, 60, 300])
+    func shortRecording(sampleCount: Int) throws {
+        let folder = try TemporaryFolder()
+        let audio = Audio(
+            sampleRate: 8000, channelCount: 1,
+            samples: (0..<sampleCount).map { Float($0 % 5) / 8 + 0.1 }, encoding: "test")
+        let path = try folder.write(audio.wavData(.pcm16), to: "short.wav")
+        let other = try folder.write(audio.wavData(.float32), to: "other.wav")
+        for method in [LatentSampling.posterior, .interpolate] {
+            let items = try Self.generate(
+                method, count: 2, parents: [.at(path), .at(other)], preprocessing: .frames)
+            #expect(items.count == 2)
+        }
+    }
+}
+
+@Suite("OutputFolder") struct OutputFolderTests {
+    private let folder = try! TemporaryFolder()
+    private let hash = ContentHash(of: [1])
+
+    private static func item(_ index: Int, label: String?, byte: UInt8 = 7) -> SyntheticItem {
+        SyntheticItem(
+            bytes: [byte], fileExtension: "png", label: label,
+            parents: [.init(path: "p/\"1\".png", hash: ContentHash(of: [2]))], drawIndex: index,
+            mix: index % 2 == 0 ? 0.5 : nil)
+    }
+
+    private func configuration(_ method: LatentSampling = .posterior) -> Augmenter.Configuration {
+        var configuration = Augmenter.Configuration(method: method, count: 1)
+        configuration.seed = .max
+        return configuration
+    }
+
+    private struct Line: Decodable {
+        struct Parent: Decodable { let path, sha256: String }
+        let file, method, model_sha256: String
+        let label: String?
+        let parents: [Parent]
+        let seed: UInt64
+        let draw: Int
+        let mix: Double?
+    }
+
+    private func lines(_ path: String) throws -> [Line] {
+        let text = String(decoding: try Data(at: path + "/manifest.ndjson"), as: UTF8.self)
+        #expect(text.isEmpty || text.hasSuffix("\n"))
+        return try text.split(separator: "\n").map {
+            try JSONDecoder().decode(Line.self, from: Data($0.utf8))
+        }
+    }
+
+    private static let labels: [String?] = [
+        nil, "cat", "a/b", "../up", "..", ".", "", "/etc", "a/../../b", ".hidden", "né 猫", "a\nb",
+        "a\0b", "manifest", "c:\\d", "\"q\"", "-rf",
+    ]
+
+    @Test("each line of the manifest names a file that is there, inside the folder")
+    func manifest() throws {
+        let output = try OutputFolder(path: folder / "out", overwrites: false)
+        var written: [String] = []
+        for (index, label) in Self.labels.enumerated() {
+            written.append(
+                try output.write(
+                    Self.item(index, label: label, byte: UInt8(index)),
+                    configuration: configuration(), modelHash: hash))
+        }
+        let lines = try lines(folder / "out")
+        #expect(lines.map(\.label) == Self.labels)
+        #expect(lines.map(\.draw) == Array(Self.labels.indices))
+        let root = URL(fileURLWithPath: folder / "out").resolvingSymlinksInPath().path + "/"
+        for (index, line) in lines.enumerated() {
+            #expect(written[index] == folder / "out/\(line.file)")
+            #expect(try Data(at: written[index]) == Data([UInt8(index)]))
+            let real = URL(fileURLWithPath: written[index]).resolvingSymlinksInPath().path
+            #expect(real.hasPrefix(root) && line.file.split(separator: "/").count <= 2)
+            #expect(line.seed == .max && line.method == "posterior")
+            #expect(line.model_sha256 == "\(hash)" && line.mix == (index % 2 == 0 ? 0.5 : nil))
+            #expect(line.parents.map(\.path) == ["p/\"1\".png"])
+            #expect(line.parents[0].sha256 == "\(ContentHash(of: [2]))")
+        }
+        // Nothing beside the folder.
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["out"])
+    }
+
+    @Test("what was written can be read back as inputs, labels with it")
+    func readBack() throws {
+        let output = try OutputFolder(path: folder / "out", overwrites: false)
+        for index in 0..<3 {
+            _ = try output.write(
+                Self.item(index, label: "cat"), configuration: configuration(), modelHash: hash)
+        }
+        let listed = Array(try Inputs([folder / "out/manifest.ndjson"], domain: nil))
+        let walked = Array(try Inputs([folder / "out"], domain: .image))
+        #expect(listed.map(\.path) == walked.map(\.path))
+        #expect(
+            listed.map(\.label) == ["cat", "cat", "cat"]
+                && walked.map(\.label) == listed.map(\.label))
+        #expect(walked.map(\.relativePath).first == "cat/posterior-000000.png")
+    }
+
+    @Test("a folder that holds something is refused and left alone, unless forced")
+    func fullFolder() throws {
+        try folder.write([1], to: "out/mine.txt")
+        let error = try #require(throws: LatentError.self) {
+            try OutputFolder(path: folder / "out", overwrites: false)
+        }
+        #expect(error.code == .exists && error.path == folder / "out")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder / "out") == ["mine.txt"])
+        for byte: UInt8 in [3, 4] {
+            let output = try OutputFolder(path: folder / "out", overwrites: true)
+            _ = try output.write(
+                Self.item(0, label: nil, byte: byte), configuration: configuration(),
+                modelHash: hash)
+            #expect(try Data(at: folder / "out/posterior-000000.png") == Data([byte]))
+            #expect(try lines(folder / "out").count == 1)
+        }
+        #expect(try Data(at: folder / "out/mine.txt") == Data([1]))
+        #expect(throws: Never.self) {
+            try OutputFolder(path: try folder.makeFolder("empty"), overwrites: false)
+        }
+    }
+
+    @Test("a place that cannot be a folder is an error that names it")
+    func impossibleFolder() throws {
+        let file = try folder.write([1], to: "file")
+        let error = try #require(throws: LatentError.self) {
+            try OutputFolder(path: file + "/out", overwrites: false)
+        }
+        #expect(error.code == .cannotWrite && error.path == file + "/out")
+    }
+}
