@@ -544,7 +544,7 @@ def mel():
 
     banks = [
         {"rate": rate, "fft": fft, "mels": mels, "weights": plain(mel_bank(rate, fft, mels))}
-        for rate, fft, mels in [(8000, 256, 40), (16000, 512, 64), (11025, 300, 17)]
+        for rate, fft, mels in [(8000, 256, 40), (16000, 512, 64), (11025, 300, 17), (1500, 64, 8)]
     ]
     random = np.random.RandomState(7)
     spectra = []

@@ -357,7 +357,7 @@ def main():
          "--quiet", "--", *args.files], capture_output=True, text=True)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     if len(lines) != len(args.files) or any("error" in line for line in lines):
-        sys.exit(f"latent score failed: {result.stderr}{result.stdout}")
+        sys.exit(f"latent score ended with {result.returncode}: {result.stderr}{result.stdout}")
 
     record, weights = read_model(args.model)
     network = Network(record, weights)

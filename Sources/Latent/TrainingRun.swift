@@ -127,6 +127,7 @@ public struct TrainingRun {
         var configuration = trainingConfiguration(windowCount: training.windowCount)
         configuration.heldOutShare = configuredShares.heldOut
         configuration.calibrationShare = configuredShares.calibration
+        try checkMemory(plan.model, batchSize: min(configuration.batchSize, training.windowCount))
         let labels = Set(survey.items.compactMap(\.item.label)).sorted()
         try onEvent(
             .planned(
@@ -167,6 +168,19 @@ public struct TrainingRun {
         try file.write(to: environment.output, overwrite: environment.overwrites)
         try? FileManager.default.removeItem(atPath: environment.checkpointPath)
         return file
+    }
+
+    /// Refuses what this machine cannot hold, where the system would otherwise end the process.
+    private func checkMemory(_ model: VAEConfiguration, batchSize: Int) throws(LatentError) {
+        let needed = model.stepByteCount(batchSize: batchSize) / 1e9
+        let available = Double(ProcessInfo.processInfo.physicalMemory) / 1e9
+        guard environment.device == .cpu, needed > available else { return }
+        throw LatentError(
+            .usage,
+            "steps of \(batchSize) windows of \(model.channelCount)×\(model.height)×"
+                + "\(model.width) in layers of \(model.widths) take about "
+                + "\(Int(needed.rounded(.up))) GB, the machine has \(Int(available)) GB",
+            hint: "use a smaller --batch, --size, --channels or --latent")
     }
 
     private static func checkCount(_ survey: Survey, domain: Domain) throws(LatentError) {

@@ -30,7 +30,11 @@ struct MachineOptions: ParsableArguments {
         return try Device(named: device)
     }
 
-    var threadCount: Int { threads > 0 ? threads : ProcessInfo.processInfo.activeProcessorCount }
+    /// More threads than cores would only wait for each other.
+    var threadCount: Int {
+        let cores = ProcessInfo.processInfo.activeProcessorCount
+        return threads > 0 ? min(threads, cores) : cores
+    }
 
     /// Readers are cheap beside the model; two keep it fed.
     var readerCount: Int { max(2, min(8, threadCount)) }

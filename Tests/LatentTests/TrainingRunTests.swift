@@ -151,11 +151,12 @@ import Torch
         request.epochCount = 30
         request.patience = 1
         request.learningRate = 0.05
-        let whole = try train(request, as: "whole")
-        // Twenty epochs of variances would follow thirty of the bound.
+        var total = 0
+        let whole = try train(request, as: "whole") { total = $0 }
+        // Seven epochs of variances would follow thirty of the bound.
         #expect(whole.record.training.epochs.count < 37)
-        for stop in [3, 40] {
-            _ = try? train(request, as: "part", stops: stop)
+        for stop in [3, total / 2, total - 1] {
+            #expect(throws: LatentError.self) { try train(request, as: "part", stops: stop) }
             try train(request, as: "part", resumes: true)
             #expect(try bytes("part") == bytes("whole"))
             try FileManager.default.removeItem(atPath: folder / "part")

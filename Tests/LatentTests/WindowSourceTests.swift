@@ -135,7 +135,8 @@ import Torch
         let path = folder / "3.png"
         switch how {
         case "changed":
-            try Data(contentsOf: URL(fileURLWithPath: folder / "7.png"))
+            // Another image of the same size.
+            try Data(contentsOf: URL(fileURLWithPath: folder / "15.png"))
                 .write(to: URL(fileURLWithPath: path))
         case "broken": try folder.write([1, 2, 3], to: "3.png")
         default: try FileManager.default.removeItem(atPath: path)

@@ -115,6 +115,18 @@ import Torch
                 == [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4])
     }
 
+    @Test("what cannot be halved of the room around a small map goes to its right and below")
+    func oddRoom() throws {
+        let grid = Windowing(mode: .grid, height: 2, width: 4, stride: 2)
+        let row = FeatureMap(channelCount: 1, height: 1, width: 1, values: [7])
+        #expect(
+            try grid.assemble([1, 2, 3, 4, 5, 6, 7, 8], channelCount: 1, height: 1, width: 1)
+                .values == [2])
+        #expect(try grid.windows(of: row) == [Float](repeating: 7, count: 8))
+        let frames = Windowing(mode: .frames, height: 1, width: 4, stride: 2)
+        #expect(try frames.windows(of: row) == [0, 7, 0, 0])
+    }
+
     @Test("windows are given channel by channel, left to right, then down")
     func order() throws {
         let windowing = Windowing(mode: .grid, height: 1, width: 2, stride: 1)

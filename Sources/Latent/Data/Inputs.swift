@@ -121,8 +121,10 @@ public struct Inputs: Sequence {
             Item(path: path, componentsBelowRoot: [path.lastPathComponent])
         }
 
-        /// What a folder holds. Foundation leaves out names that are not UTF-8; here they are kept
-        /// with a replacement character, so that they are reported and not lost.
+        /// What a folder holds.
+        ///
+        /// Foundation leaves out names that are not UTF-8; here they are kept with a replacement
+        /// character, so that they are reported and not lost.
         private static func names(in folder: String) -> [String]? {
             guard let stream = opendir(folder) else { return nil }
             defer { closedir(stream) }

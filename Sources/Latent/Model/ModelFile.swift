@@ -46,6 +46,26 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var drawCount: Int
     /// Version of the program that wrote the file, and of libtorch.
     public var writtenBy: String
+
+    /// Checks what a file may have got wrong.
+    func validate() throws(LatentError) {
+        func check(_ isRight: Bool, _ what: String) throws(LatentError) {
+            if !isRight { throw LatentError(.model, "the model's record has \(what)") }
+        }
+        try check((1...1_000_000).contains(drawCount), "\(drawCount) draws")
+        let rate = calibration.falseAlarmRate
+        try check(rate > 0 && rate < 1, "a false-alarm rate of \(rate)")
+        if let outputSize {
+            try check(
+                outputSize.count == 2 && outputSize.allSatisfy { (1...65_536).contains($0) },
+                "outputs of size \(outputSize)")
+        }
+        if let outputBitDepth {
+            try check([8, 16].contains(outputBitDepth), "outputs of \(outputBitDepth) bits")
+        }
+        let level = outputReferenceLevel ?? 0
+        try check(abs(level) < 1_000, "outputs at a level of \(level) nats")
+    }
 }
 
 /// A model as a file: `.safetensors`, with a ``ModelRecord`` in the metadata.
@@ -161,6 +181,7 @@ public struct ModelFile: Sendable {
             record.configuration.width == windowing.width,
             record.configuration.channelCount == record.preprocessing.channelCount
         else { throw LatentError(.model, "the windows do not fit the network") }
+        try record.validate()
         let count = contents.tensors.values.reduce(0) { $0 + $1.values.count }
         guard record.configuration.largestLayerCount <= count else {
             throw LatentError(

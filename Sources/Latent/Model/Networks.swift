@@ -134,6 +134,18 @@ extension VAEConfiguration {
     /// Width after all convolutions.
     var innerWidth: Int { width >> widths.count }
 
+    /// About the bytes that a training step takes: activations with their gradients, and the weights
+    /// with gradients, moments and copies.
+    func stepByteCount(batchSize: Int) -> Double {
+        var activations = Double(8 * elementCount)
+        for (index, width) in widths.enumerated() {
+            let area =
+                architecture == .conv ? (height >> (index + 1)) * (self.width >> (index + 1)) : 1
+            activations += Double(6 * width * area)
+        }
+        return 4 * (Double(batchSize) * activations + 6 * Double(largestLayerCount))
+    }
+
     /// Weights of the largest layer, at least: a file with fewer is refused before a network is
     /// allocated for it.
     var largestLayerCount: Int {

@@ -1,0 +1,142 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("Augmentation", .timeLimit(.minutes(3)))
+struct Augmentation {
+    private func augment(
+        _ model: TrainedModels.Trained, to folder: String, _ flags: String...
+    ) throws -> ToolRun {
+        try Tool.run(["augment", "-m", model.path, "-o", folder, "-n", "5"] + flags)
+    }
+
+    /// The manifest of an output folder, checked against the files.
+    private func manifest(_ folder: String) throws -> [[String: Any]] {
+        let written = try contents(below: folder)
+        let text = String(decoding: try #require(written["manifest.ndjson"]), as: UTF8.self)
+        let lines = try text.split(separator: "\n").map { try object(String($0)) }
+        let names = lines.compactMap { $0["file"] as? String }
+        #expect(Set(names).count == lines.count)
+        #expect(Set(names).union(["manifest.ndjson"]) == Set(written.keys))
+        return lines
+    }
+
+    @Test("Real items give as many files and lines, in class folders", arguments: [true, false])
+    func posterior(isImage: Bool) throws {
+        let folder = try TemporaryFolder()
+        let data = isImage ? TrainedModels.shapes : TrainedModels.sounds
+        let before = try contents(below: data)
+        let model = try isImage ? TrainedModels.images() : TrainedModels.sound()
+        let run = try augment(model, to: folder / "more", data)
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(run.output.isEmpty)
+        let lines = try manifest(folder / "more")
+        #expect(lines.count == 5)
+        for line in lines {
+            #expect(line["method"] as? String == "posterior")
+            let file = try #require(line["file"] as? String)
+            #expect(file.hasPrefix(try #require(line["label"] as? String) + "/"))
+            #expect(file.hasSuffix(isImage ? ".png" : ".wav"))
+            let parents = try #require(line["parents"] as? [[String: String]])
+            #expect(parents.count == 1)
+            #expect(parents.first?["sha256"]?.count == 64)
+            #expect((line["model_sha256"] as? String)?.count == 64)
+            #expect(line["seed"] as? Int == 0)
+        }
+        #expect(try contents(below: data) == before)
+        let scored = try Tool.run("score", "-m", model.path, folder / "more")
+        #expect(scored.status == 0)
+        #expect(scored.lines.count == 5)
+    }
+
+    @Test("Interpolation joins two items of a class")
+    func interpolation() throws {
+        let folder = try TemporaryFolder()
+        let run = try augment(
+            TrainedModels.images(), to: folder / "more", TrainedModels.shapes, "--method",
+            "interpolate", "--quiet")
+        #expect(run.status == 0)
+        #expect(run.errors.isEmpty)
+        let lines = try manifest(folder / "more")
+        #expect(lines.count == 5)
+        for line in lines {
+            let parents = try #require(line["parents"] as? [[String: String]])
+            let classes = Set(
+                parents.compactMap { $0["path"]?.split(separator: "/").dropLast().last })
+            #expect(parents.count == 2)
+            #expect(Set(parents.compactMap { $0["path"] }).count == 2)
+            #expect(classes.count == 1)
+            let mix = try #require(line["mix"] as? Double)
+            #expect(mix > 0 && mix < 1)
+        }
+    }
+
+    @Test("The prior needs no real items", arguments: [true, false])
+    func prior(isImage: Bool) throws {
+        let folder = try TemporaryFolder()
+        let model = try isImage ? TrainedModels.images() : TrainedModels.sound()
+        let run = try augment(model, to: folder / "more")
+        #expect(run.status == 0)
+        let lines = try manifest(folder / "more")
+        #expect(lines.count == 5)
+        #expect(lines.allSatisfy { $0["method"] as? String == "prior" })
+        #expect(lines.allSatisfy { ($0["parents"] as? [Any])?.isEmpty == true })
+    }
+
+    @Test("The same command writes the same bytes, another seed others")
+    func repeatable() throws {
+        let folder = try TemporaryFolder()
+        for (name, seed) in [("a", "0"), ("b", "0"), ("c", "1")] {
+            let run = try augment(
+                TrainedModels.images(), to: folder / name, TrainedModels.shapes, "--seed", seed)
+            #expect(run.status == 0)
+        }
+        let (a, b, c) = (
+            try contents(below: folder / "a"), try contents(below: folder / "b"),
+            try contents(below: folder / "c")
+        )
+        #expect(a == b)
+        #expect(a != c)
+    }
+
+    @Test("A folder that holds something is left alone until that is asked for")
+    func occupied() throws {
+        let folder = try TemporaryFolder()
+        try folder.copy(Scoring.imageInbox, as: "inbox")
+        let before = try contents(below: folder.path)
+        let run = try augment(TrainedModels.images(), to: folder / "inbox", folder / "inbox")
+        #expect(run.status == 74)
+        #expect(run.errorLines.count == 1)
+        #expect(try contents(below: folder.path) == before)
+        _ = try augment(TrainedModels.images(), to: folder / "more")
+        #expect(try augment(TrainedModels.images(), to: folder / "more", "--force").status == 0)
+    }
+
+    @Test("A parent that cannot be read is named, and the others do its work")
+    func badParent() throws {
+        let folder = try TemporaryFolder()
+        let run = try augment(
+            TrainedModels.images(), to: folder / "more", Scoring.imageInbox + "/ok-00-disc.png",
+            Fixtures.path("broken/truncated.png"))
+        #expect(run.status == 65)
+        #expect(run.errors.contains("truncated.png"))
+        #expect(try manifest(folder / "more").count == 5)
+        let none = try augment(
+            TrainedModels.images(), to: folder / "none", Fixtures.path("broken/truncated.png"))
+        #expect(none.status == 65)
+        #expect(none.errorLines.count == 1)
+    }
+
+    @Test("An output that cannot be made is 74, missing parents 66")
+    func impossible() throws {
+        let folder = try TemporaryFolder()
+        let model = try TrainedModels.images()
+        let run = try augment(model, to: model.path)
+        #expect(run.status == 74)
+        #expect(run.errorLines.count == 1)
+        let missing = try augment(model, to: folder / "more", folder / "none")
+        #expect(missing.status == 66)
+        #expect(missing.errorLines.count == 1)
+        #expect(!FileManager.default.fileExists(atPath: folder / "more"))
+    }
+}
