@@ -71,6 +71,7 @@ struct AugmentCommand: ParsableCommand {
             throw LatentError(
                 .data, "no \(domain.plural) were found in the data", hint: "name other folders")
         }
+        if force { try OutputCheck.holdsNoInput(output, of: parents.lazy.map(\.path)) }
         var configuration = Augmenter.Configuration(
             method: method ?? (input.data.isEmpty ? .prior : .posterior), count: number)
         configuration.spread = spread

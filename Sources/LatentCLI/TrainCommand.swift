@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Glibc
 import Latent
 import Torch
 
@@ -58,6 +59,7 @@ struct TrainCommand: ParsableCommand {
         try OutputCheck.writableFolder(of: output)
         let console = Console(quiet: machine.quiet)
         let (items, domain, omissions) = try collect()
+        try OutputCheck.isNoInput(output, of: input.data + items.lazy.map(\.path))
         if resume, FileManager.default.fileExists(atPath: output), !force,
             !FileManager.default.fileExists(atPath: output + ".checkpoint")
         {
@@ -114,6 +116,37 @@ struct TrainCommand: ParsableCommand {
 
 /// Checks on outputs before any work is done.
 enum OutputCheck {
+    /// Refuses an output that is one of the inputs, under whatever name.
+    static func isNoInput(_ path: String, of inputs: some Sequence<String>) throws(LatentError) {
+        guard let output = identity(path) else { return }
+        for input in inputs where identity(input) == output {
+            throw LatentError(
+                .cannotWrite, path: path, "is one of the inputs, which are never written",
+                hint: "name another output")
+        }
+    }
+
+    /// Refuses a folder that holds one of the inputs.
+    static func holdsNoInput(_ folder: String, of inputs: some Sequence<String>) throws(LatentError)
+    {
+        guard let root = URL(fileURLWithPath: folder).resolvedPath else { return }
+        for input in inputs {
+            guard let path = URL(fileURLWithPath: input).resolvedPath, path.hasPrefix(root + "/")
+            else { continue }
+            throw LatentError(
+                .cannotWrite, path: folder,
+                
+                "holds the input \(input), and inputs are never written",
+                hint: "name another folder")
+        }
+    }
+
+    /// Device and inode of what is there.
+    private static func identity(_ path: String) -> [UInt64]? {
+        var status = stat()
+        return stat(path, &status) == 0 ? [UInt64(status.st_dev), UInt64(status.st_ino)] : nil
+    }
+
     /// Refuses a path whose folder is missing or closed, before hours of work.
     static func writableFolder(of path: String) throws(LatentError) {
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
@@ -129,5 +162,20 @@ enum OutputCheck {
                 .cannotWrite, path: path, "is a folder, expected a file name",
                 hint: "name a file, such as \(path)/model.safetensors")
         }
+        var status = stat()
+        guard stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else {
+            throw LatentError(
+                .cannotWrite, path: path, "is a pipe or device, expected a file name",
+                hint: "name another output")
+        }
+    }
+}
+
+extension URL {
+    /// The path without links, or nil where nothing is.
+    fileprivate var resolvedPath: String? {
+        guard let path = realpath(path, nil) else { return nil }
+        defer { free(path) }
+        return String(cString: path)
     }
 }

@@ -108,6 +108,11 @@ struct Augmentation {
         #expect(run.status == 74)
         #expect(run.errorLines.count == 1)
         #expect(try contents(below: folder.path) == before)
+        let forced = try augment(
+            TrainedModels.images(), to: folder / "inbox", folder / "inbox", "--force")
+        #expect(forced.status == 74)
+        #expect(forced.errors.contains("inputs are never written"))
+        #expect(try contents(below: folder.path) == before)
         _ = try augment(TrainedModels.images(), to: folder / "more")
         #expect(try augment(TrainedModels.images(), to: folder / "more", "--force").status == 0)
     }

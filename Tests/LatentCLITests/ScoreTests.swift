@@ -61,7 +61,8 @@ struct Scoring {
             let reconstruction = try #require(parts["reconstruction_nats"])
             let divergence = try #require(parts["kl_nats"])
             let bound = try #require(parts["negative_elbo_nats"])
-            #expect(reconstruction == -score)
+            // Foundation reads the last digit of some negative numbers wrong.
+            #expect(abs(reconstruction + score) <= 1e-12 * abs(score))
             #expect(abs(bound - (divergence - reconstruction)) <= 1e-6 * max(1, abs(bound)))
         }
     }

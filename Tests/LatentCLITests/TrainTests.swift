@@ -116,10 +116,23 @@ struct Training {
         #expect(run.errors.contains("--domain image or --domain audio"))
     }
 
+    @Test("An input is never written, even with --force")
+    func outputIsInput() throws {
+        let folder = try TemporaryFolder()
+        try folder.copy(TrainedModels.shapes, as: "data")
+        let before = try contents(below: folder.path)
+        let run = try Tool.run(
+            ["train", folder / "data", "-o", folder / "data/disc/../disc/000.png", "--force"]
+                + TrainedModels.tiny)
+        #expect(run.status == 74)
+        #expect(run.errorLines.count == 1)
+        #expect(try contents(below: folder.path) == before)
+    }
+
     @Test("A place that cannot be written is refused before any work")
     func unwritable() throws {
         let folder = try TemporaryFolder()
-        for path in [folder / "none/m", folder.path] {
+        for path in [folder / "none/m", folder.path, "/dev/null"] {
             let run = try Tool.run("train", TrainedModels.shapes, "-o", path, "--force")
             #expect(run.status == 74)
             #expect(run.errorLines.count == 1)

@@ -53,7 +53,11 @@ extension LogMelView {
                 inversion: inversion, using: &generator)
         }
         let mel = try Tensor(map.values, shape: [melCount, map.width])
-        let power = try ((mel - 1) * rangeNats + referenceLevel).exp()
+        // 0 means the floor or anything below it: the floor itself is taken off, so that silence
+        // does not come back as noise.
+        let floor = exp(referenceLevel - rangeNats)
+        let power = try (((mel - 1) * rangeNats + referenceLevel).exp() - floor)
+            .clamped(to: floor * 1e-4...Double.greatestFiniteMagnitude)
         let magnitude = try frequencies(ofMelPower: power, rounds: inversion.melIterationCount)
             .squareRoot()  // [F, T]
         let shape = magnitude.shape
