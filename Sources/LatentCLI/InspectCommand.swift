@@ -85,7 +85,7 @@ struct InspectCommand: ParsableCommand {
             rows.append(
                 (
                     "bound",
-                    "training -\(LatentCLI.format(best.trainingLoss)), held out "
+                    "training \(LatentCLI.format(-best.trainingLoss)), held out "
                         + (best.heldOutLoss.map { LatentCLI.format(-$0) } ?? "-")
                         + " nats; KL \(LatentCLI.format(best.rate)) nats"
                 ))

@@ -135,7 +135,7 @@ enum OutputCheck {
             else { continue }
             throw LatentError(
                 .cannotWrite, path: folder,
-                
+
                 "holds the input \(input), and inputs are never written",
                 hint: "name another folder")
         }

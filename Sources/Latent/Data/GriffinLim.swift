@@ -57,7 +57,7 @@ extension LogMelView {
         // does not come back as noise.
         let floor = exp(referenceLevel - rangeNats)
         let power = try (((mel - 1) * rangeNats + referenceLevel).exp() - floor)
-            .clamped(to: floor * 1e-4...Double.greatestFiniteMagnitude)
+            .clamped(to: floor * 1e-4...Double(Float.greatestFiniteMagnitude))
         let magnitude = try frequencies(ofMelPower: power, rounds: inversion.melIterationCount)
             .squareRoot()  // [F, T]
         let shape = magnitude.shape

@@ -26,8 +26,9 @@ public struct Inputs: Sequence {
             guard !countByExtension.isEmpty else { return nil }
             let kinds = countByExtension.sorted { $0.key < $1.key }
                 .map { "\($0.value) \($0.key.isEmpty ? "without extension" : "." + $0.key)" }
-            return "left out \(countByExtension.values.reduce(0, +)) files of other kinds in the "
-                + "folders (\(kinds.joined(separator: ", "))); name a file to have it read anyway"
+            let count = countByExtension.values.reduce(0, +)
+            return "left out \(count) file\(count == 1 ? "" : "s") of other kinds in the folders "
+                + "(\(kinds.joined(separator: ", "))); name a file to have it read anyway"
         }
     }
 
