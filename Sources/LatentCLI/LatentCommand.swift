@@ -1,6 +1,7 @@
 import ArgumentParser
 import CEarlyStart
 import Foundation
+import Glibc
 import Latent
 
 /// The program: parse, run, and turn any error into one line and an exit code.
@@ -41,19 +42,28 @@ struct LatentCommand: ParsableCommand {
         do {
             var command = try parseAsRoot()
             try command.run()
+            end(0)
         } catch is StandardOutput.Closed {
-            Foundation.exit(0)
+            end(0)
         } catch let status as ExitStatus {
-            Foundation.exit(status.code)
+            end(status.code)
         } catch {
             finish(error)
         }
     }
 
+    /// Ends the process without the destructors of libtorch and OpenSSL.
+    ///
+    /// Threads that read ahead may still be using both, and would crash.
+    private static func end(_ code: Int32) -> Never {
+        let isFlushed = fflush(nil) == 0
+        _exit(code == 0 && !isFlushed && errno != EPIPE ? 74 : code)
+    }
+
     private static func finish(_ error: any Error) -> Never {
         if let failure = Failure(error) {
             failure.report()
-            Foundation.exit(failure.exitCode)
+            end(failure.exitCode)
         }
         // What the argument parser has to say: help on request, or a mistake in the arguments.
         let text = fullMessage(for: error)
@@ -65,7 +75,7 @@ struct LatentCommand: ParsableCommand {
             StandardError.write("latent: error: \(plain)\n")
         }
         // 1 is the parser's code for errors it does not know; here it means that a file was flagged.
-        Foundation.exit(code.rawValue == 1 ? 70 : code.rawValue)
+        end(code.rawValue == 1 ? 70 : code.rawValue)
     }
 }
 

@@ -206,6 +206,24 @@ import Torch
         #expect(try rebuilt(1, phase: signal) == rebuilt(2, phase: signal))
     }
 
+    @Test("where the spectrogram is zero, the signal is far below the floor that zero stands for")
+    func silentFloor() throws {
+        let view = LogMelView(sampleRate: 8000)
+        // Sound in the first half, silence in the second.
+        let map = FeatureMap(
+            channelCount: 1, height: 40, width: 24,
+            values: (0..<40 * 24).map { $0 % 24 < 12 ? 0.9 : 0 })
+        var generator = Generator(seed: 4)
+        let audio = try view.audio(
+            of: map, referenceLevel: -1, sampleCount: nil, using: &generator)
+        #expect(audio.samples.count == 23 * view.hopLength)
+        let (logs, frames) = try view.logMel(audio.samples)
+        let silent = (0..<40).flatMap { band in (16..<22).map { logs[band * frames + $0] } }
+        // The floor lies at -1 - 10 nats; the loud half at -2.
+        #expect(silent.max()! < -13)
+        #expect(logs[20 * frames + 5] > -5)
+    }
+
     @Test(
         "a spectrogram of any number of frames becomes a signal of the length asked for",
         arguments: [1, 2, 3, 9], [128, 64, 100])
