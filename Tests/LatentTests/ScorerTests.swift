@@ -145,7 +145,7 @@ import Torch
         // The KL term needs no draws, so that it can be had from the encoder alone.
         let model = try Self.model()
         let divergences = try (0..<windows.count).map { index in
-            let part = Array(windows.values[index * 64..<(index + 1) * 64])
+            let part = windows.values(index..<index + 1)
             return try model.encode(model.batch(part)).klDivergence().item()
         }
         let sorted = divergences.sorted(by: >)

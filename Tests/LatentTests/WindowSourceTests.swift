@@ -61,8 +61,8 @@ import Torch
         for item in items {
             let windows = try Preprocessing.grid().windows(item.item.path)
             for window in 0..<windows.count {
-                expected[[item.contentWord, UInt64(window)]] = Array(
-                    windows.values[window * 64..<(window + 1) * 64])
+                expected[[item.contentWord, UInt64(window)]] = windows.values(
+                    window..<window + 1)
             }
         }
         let source = source(pool: pool)

@@ -185,10 +185,11 @@ import Torch
         let image = Image(width: 3, height: 3, channelCount: 1, bitDepth: 16, samples: codes)
         let path = try folder.write(image.pngData(), to: "deep.png")
         let windows = try Preprocessing.whole(height: 3, width: 3).windows(path)
-        #expect(windows.values == codes.map { Float(Double($0) / 65_535) })
+        #expect(windows.values(0..<windows.count) == codes.map { Float(Double($0) / 65_535) })
         #expect(windows.source.bitDepth == 16 && windows.source.conversions.isEmpty)
         let back = PixelView(channelCount: 1).image(
-            of: FeatureMap(channelCount: 1, height: 3, width: 3, values: windows.values),
+            of: FeatureMap(
+                channelCount: 1, height: 3, width: 3, values: windows.values(0..<windows.count)),
             bitDepth: 16)
         #expect(back.samples == codes)
     }
@@ -228,7 +229,7 @@ import Torch
         for item in survey.items {
             let windows = try preprocessing.windows(item.item.path)
             #expect(source.windowCount(item) == windows.count, "\(item.item.path)")
-            #expect(windows.values.count == windows.count * 16 * 8)
+            #expect(windows.values(0..<windows.count).count == windows.count * 16 * 8)
         }
     }
 }

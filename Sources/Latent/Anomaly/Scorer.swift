@@ -123,9 +123,8 @@ public final class Scorer {
             guard case .success(let windows) = waiting[index].result else { continue }
             let take = min(waiting[index].windowsLeft, configuration.batchSize - owners.count)
             guard take > 0 else { continue }
-            let length = windows.values.count / windows.count
             let first = waiting[index].windowsTaken
-            values += windows.values[first * length..<(first + take) * length]
+            values += windows.values(first..<first + take)
             for window in first..<first + take {
                 keys.append((windows.hash, window))
                 owners.append(index)

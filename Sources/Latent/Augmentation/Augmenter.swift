@@ -213,9 +213,8 @@ public final class Augmenter {
 
     private func encode(_ chunk: [Prepared], parent: Int, counts: [Int]) throws -> Posterior {
         var values: [Float] = []
-        let length = model.configuration.elementCount
         for (prepared, count) in zip(chunk, counts) {
-            values += prepared.windows[parent].values.prefix(count * length)
+            values += prepared.windows[parent].values(0..<count)
         }
         return try model.encode(model.batch(values))
     }

@@ -84,7 +84,7 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         return try gate.run(bytes) {
             let (map, source) = try features(of: bytes, path: path)
             return ItemWindows(
-                values: try windowing.windows(of: map),
+                map: try windowing.fitted(map), windowing: windowing,
                 count: windowing.windowCount(height: map.height, width: map.width),
                 mapHeight: map.height, mapWidth: map.width, source: source,
                 hash: ContentHash(of: bytes))
@@ -118,10 +118,10 @@ extension Preprocessing.View {
     }
 }
 
-/// The windows of one file.
+/// The windows of one file, cut when they are asked for.
 public struct ItemWindows: Sendable {
-    /// `count` windows of [C, H, W], one after the other.
-    public let values: [Float]
+    private let map: FeatureMap
+    private let windowing: Windowing
     /// Number of windows, n ≥ 1.
     public let count: Int
     /// Height of the features before they were cut.
@@ -133,6 +133,22 @@ public struct ItemWindows: Sendable {
     /// SHA-256 of the file.
     public let hash: ContentHash
 
-    /// Memory of the windows.
-    var byteCount: Int { values.count * 4 }
+    init(
+        map: FeatureMap, windowing: Windowing, count: Int, mapHeight: Int, mapWidth: Int,
+        source: SourceDescription, hash: ContentHash
+    ) {
+        self.map = map
+        self.windowing = windowing
+        self.count = count
+        self.mapHeight = mapHeight
+        self.mapWidth = mapWidth
+        self.source = source
+        self.hash = hash
+    }
+
+    /// Some of the windows, each [C, H, W], one after the other.
+    public func values(_ range: Range<Int>) -> [Float] { windowing.windows(range, of: map) }
+
+    /// Memory of the features.
+    var byteCount: Int { map.values.count * 4 }
 }

@@ -158,9 +158,7 @@ final class WindowSource: Sendable {
             var batch = WindowBatch(values: [], count: entries.count, keys: [])
             for entry in entries {
                 let windows = pool[entry.item]
-                let length = windows.values.count / windows.count
-                let start = entry.window * length
-                batch.values += windows.values[start..<start + length]
+                batch.values += windows.values(entry.window..<entry.window + 1)
                 batch.keys.append((windows.hash.word, entry.window))
             }
             return batch
@@ -209,7 +207,7 @@ private final class WindowCache: @unchecked Sendable {
         set {
             guard let newValue else { return }
             lock.withLock {
-                let size = newValue.values.count * 4
+                let size = newValue.byteCount
                 guard byteCount + size <= byteLimit else { return }
                 entries[index] = newValue
                 byteCount += size

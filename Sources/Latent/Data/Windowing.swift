@@ -35,13 +35,18 @@ public struct Windowing: Codable, Sendable, Equatable {
         return starts
     }
 
+    /// How many windows lie along an axis.
+    private static func startCount(length: Int, window: Int, stride: Int) -> Int {
+        length > window ? (length - window + stride - 1) / stride + 1 : 1
+    }
+
     /// The number of windows of a map of the given size.
     public func windowCount(height mapHeight: Int, width mapWidth: Int) -> Int {
         switch mode {
         case .whole: return 1
         case .grid, .frames:
-            return Self.starts(length: mapHeight, window: height, stride: stride).count
-                * Self.starts(length: mapWidth, window: width, stride: stride).count
+            return Self.startCount(length: mapHeight, window: height, stride: stride)
+                * Self.startCount(length: mapWidth, window: width, stride: stride)
         }
     }
 
@@ -55,19 +60,30 @@ public struct Windowing: Codable, Sendable, Equatable {
     /// A map smaller than a window is centred in it: a recording on silence, an image on its own
     /// edges, drawn out.
     public func windows(of map: FeatureMap) throws -> [Float] {
-        if mode == .whole { return try map.resized(height: height, width: width).values }
+        let map = try fitted(map)
+        return windows(0..<windowCount(height: map.height, width: map.width), of: map)
+    }
+
+    /// The map that windows are cut from: itself, or resized to a window where that is all of it.
+    func fitted(_ map: FeatureMap) throws -> FeatureMap {
+        mode == .whole ? try map.resized(height: height, width: width) : map
+    }
+
+    /// Some of the windows of a fitted map; the others need no memory.
+    func windows(_ range: Range<Int>, of map: FeatureMap) -> [Float] {
+        if mode == .whole { return map.values }
         let (top, left) = padding(map)
+        let columns = Self.startCount(length: map.width, window: width, stride: stride)
         var windows: [Float] = []
-        windows.reserveCapacity(
-            windowCount(height: map.height, width: map.width) * map.channelCount * height * width)
-        for startY in Self.starts(length: map.height, window: height, stride: stride) {
-            for startX in Self.starts(length: map.width, window: width, stride: stride) {
-                for channel in 0..<map.channelCount {
-                    for row in 0..<height {
-                        appendRow(
-                            of: map, channel: channel, row: startY + row - top,
-                            from: startX - left, to: &windows)
-                    }
+        windows.reserveCapacity(range.count * map.channelCount * height * width)
+        for index in range {
+            let startY = min(index / columns * stride, max(0, map.height - height))
+            let startX = min(index % columns * stride, max(0, map.width - width))
+            for channel in 0..<map.channelCount {
+                for row in 0..<height {
+                    appendRow(
+                        of: map, channel: channel, row: startY + row - top, from: startX - left,
+                        to: &windows)
                 }
             }
         }
@@ -79,6 +95,10 @@ public struct Windowing: Codable, Sendable, Equatable {
     ) {
         let y = min(max(row, 0), map.height - 1)
         let base = (channel * map.height + y) * map.width
+        if start >= 0, start + width <= map.width {
+            windows += map.values[base + start..<base + start + width]
+            return
+        }
         for column in start..<start + width {
             if mode == .frames, column < 0 || column >= map.width {
                 windows.append(0)
