@@ -123,7 +123,8 @@ public struct TrainingRun {
             threadCount: environment.readerCount)
         let heldOut = WindowSource(
             split.heldOut, preprocessing: plan.preprocessing,
-            threadCount: environment.readerCount)
+            threadCount: environment.readerCount,
+            cacheByteLimit: 32 << 20)
         var configuration = trainingConfiguration(windowCount: training.windowCount)
         configuration.heldOutShare = configuredShares.heldOut
         configuration.calibrationShare = configuredShares.calibration

@@ -39,6 +39,9 @@ struct LatentCommand: ParsableCommand {
     static func main() {
         // A closed pipe is seen as a failed write, and ends the run quietly.
         signal(SIGPIPE, SIG_IGN)
+        // Readers allocate what the main thread frees; with an arena for each thread, as glibc has by
+        // default, a third of the memory would be holes.
+        mallopt(M_ARENA_MAX, 1)
         do {
             var command = try parseAsRoot()
             try command.run()

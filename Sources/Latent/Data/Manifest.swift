@@ -94,7 +94,9 @@ final class Manifest {
             } else if let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)),
                 let fields = object as? [String: Any]
             {
-                values = fields.compactMapValues { $0 as? String }
+                values = fields.compactMapValues {
+                    ($0 as? String) ?? ($0 as? NSNumber)?.stringValue
+                }
             }
             guard let path = values["path"] ?? values["file"] else {
                 return Item(

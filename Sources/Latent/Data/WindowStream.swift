@@ -25,7 +25,7 @@ final class WindowSource: Sendable {
     /// `poolByteLimit` of them among each other.
     init(
         _ items: [SurveyedItem], preprocessing: Preprocessing, threadCount: Int,
-        cacheByteLimit: Int = 192 << 20, poolByteLimit: Int = 48 << 20
+        cacheByteLimit: Int = 160 << 20, poolByteLimit: Int = 48 << 20
     ) {
         self.items = items
         self.preprocessing = preprocessing
