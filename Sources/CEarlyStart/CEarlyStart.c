@@ -12,6 +12,7 @@
 
 #include "CEarlyStart.h"
 
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,3 +46,9 @@ static void start_early(int argc, char **argv, char **environment) {
 __attribute__((section(".preinit_array"), used)) static void (*early)(
     int, char **, char **) = start_early;
 #endif
+
+void LatentShareOneArena(void) {
+#if defined(__GLIBC__)
+    mallopt(M_ARENA_MAX, 1);
+#endif
+}

@@ -41,7 +41,7 @@ struct LatentCommand: ParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         // Readers allocate what the main thread frees; with an arena for each thread, as glibc has by
         // default, a third of the memory would be holes.
-        mallopt(M_ARENA_MAX, 1)
+        LatentShareOneArena()
         do {
             var command = try parseAsRoot()
             try command.run()
