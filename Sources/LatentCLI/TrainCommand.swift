@@ -56,12 +56,18 @@ struct TrainCommand: ParsableCommand {
                 .exists, path: output, "the file exists already",
                 hint: "name another output, or use --force to replace it")
         }
+        let checkpoint = output + ".checkpoint"
+        if !force, !resume, FileManager.default.fileExists(atPath: checkpoint) {
+            throw LatentError(
+                .exists, path: checkpoint, "an interrupted run left its checkpoint",
+                hint: "use --resume to go on from it, or --force to start anew")
+        }
         try OutputCheck.writableFolder(of: output)
         let console = Console(quiet: machine.quiet)
         let (items, domain, omissions) = try collect()
         try OutputCheck.isNoInput(output, of: input.data + items.lazy.map(\.path))
         if resume, FileManager.default.fileExists(atPath: output), !force,
-            !FileManager.default.fileExists(atPath: output + ".checkpoint")
+            !FileManager.default.fileExists(atPath: checkpoint)
         {
             console.note("\(output) is finished already; use --force to train it again")
             return

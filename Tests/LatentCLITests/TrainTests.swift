@@ -231,5 +231,11 @@ struct Interruption {
         #expect(run.status == 65)
         #expect(run.errorLines.count == 1)
         #expect(run.errors.contains("m.checkpoint"))
+        // Nor is a checkpoint replaced by a run that does not ask for it.
+        let anew = try Tool.run(
+            ["train", TrainedModels.shapes, "-o", folder / "m"] + TrainedModels.tiny)
+        #expect(anew.status == 74)
+        #expect(anew.errors.contains("--resume") && anew.errors.contains("--force"))
+        #expect(try contents(below: folder.path)["m.checkpoint"] == Data("nonsense".utf8))
     }
 }
