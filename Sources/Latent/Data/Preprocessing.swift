@@ -61,14 +61,29 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         }
     }
 
+    /// Values of one image's features, at most: 320 MB.
+    private static let featureLimit = 80 << 20
+
     /// Decodes the bytes of a file and makes its features.
     ///
     /// - Throws: `MediaError` for a file that cannot be read right
     public func features(of bytes: [UInt8], path: String) throws -> (FeatureMap, SourceDescription)
     {
         switch view {
-        case .pixels(let view): view.features(of: try Image(pngData: bytes, path: path))
-        case .logMel(let view): try view.features(of: try Audio(data: bytes, path: path))
+        case .pixels(let view):
+            let image = try Image(pngData: bytes, path: path)
+            // A grey image read as RGB takes three times what the decoder has allowed.
+            let count = image.width * image.height * view.channelCount
+            guard count <= Self.featureLimit else {
+                throw LatentError(
+                    .data, path: path,
+                    "\(image.width)×\(image.height) pixels in \(view.channelCount) channels are "
+                        + "\(count) values, but at most \(Self.featureLimit) are read",
+                    hint: "make the image smaller")
+            }
+            return view.features(of: image)
+        case .logMel(let view):
+            return try view.features(of: try Audio(data: bytes, path: path))
         }
     }
 
