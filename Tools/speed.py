@@ -3,14 +3,16 @@
     ./.libtorch-python Tools/speed.py DATA [--rounds 3] [--epochs 20] [--cached] [--threads N]
         [--latent PATH]
 
-DATA is a folder of grey PNGs of about 28x28. Each round trains one model with `latent train` and one
-with Tools/peer.py (same network, schedule and number of epochs; --cached lets it decode each file once
-as latent does, and not in each epoch), the one that goes first changing from round to round, each from
-the start of the process to its end. On a machine that others use as well, threads that wait for each
-other measure those others: give both one with --threads 1. Printed: seconds, their ratio (above 1:
-latent is faster), the loss of the last epoch, as a faster run that learns less is no gain, and the
-peak memory. Then the time to start: `latent --version` and `latent score` of one file beside Python's
-import of torch.
+DATA is a folder of grey PNGs of about 28x28. Each round trains one model with `latent train` and
+one with Tools/peer.py (same network, schedule and number of epochs; --cached lets it decode each
+file once as latent does, and not in each epoch), each from the start of the process to its end; the
+one that goes first and the seed change from round to round. On a machine that others use as well,
+threads that wait for each other measure those others: give both one with --threads 1.
+
+Printed: seconds, their ratio (above 1: latent is faster), the loss of the last epoch, as a faster
+run that learns less is no gain (few epochs end far apart from seed to seed: compare over the
+rounds), and the peak memory. Then the time to start: `latent --version` and `latent score` of one
+file beside Python's import of torch.
 """
 
 import argparse
@@ -27,12 +29,13 @@ LATENT = ROOT / ".build" / "release" / "latent"
 PEER = pathlib.Path(__file__).resolve().parent / "peer.py"
 
 
-def train_latent(args, folder):
+def train_latent(args, folder, seed):
     model = f"{folder}/model.safetensors"
     run = measured.run([
         args.latent, "train", args.data, "-o", model, "--channels", "32,64,128", "--latent", 32,
         "--batch", 128, "--epochs", args.epochs, "--patience", 0, "--validation", 0,
-        "--calibration", 0, "--threads", args.threads, "--quiet", "--force"])
+        "--calibration", 0, "--threads", args.threads, "--seed", seed, "--quiet",
+        "--force"])
     record = json.loads(measured.run([args.latent, "inspect", model, "--format", "json"]).output)
     shape = record["configuration"]
     if (shape["height"], shape["width"], shape["channelCount"]) != (32, 32, 1):
@@ -40,10 +43,10 @@ def train_latent(args, folder):
     return run, record["training"]["epochs"][-1]["trainingLoss"]
 
 
-def train_peer(args, folder):
+def train_peer(args, folder, seed):
     run = measured.run([
         sys.executable, PEER, args.data, "-o", f"{folder}/peer.pt", "--epochs", args.epochs,
-        "--threads", args.threads, *(["--cached"] if args.cached else [])])
+        "--threads", args.threads, "--seed", seed, *(["--cached"] if args.cached else [])])
     words = run.output.splitlines()[-1].split()
     return run, float(words[words.index("loss") + 1])
 
@@ -57,7 +60,8 @@ def training(args, folder):
     for index in range(args.rounds):
         pair = {}
         for name in ("latent", "peer") if index % 2 == 0 else ("peer", "latent"):
-            pair[name] = (train_latent if name == "latent" else train_peer)(args, folder)
+            pair[name] = (train_latent if name == "latent" else train_peer)(
+                args, folder, index)
         (ours, our_loss), (peer, peer_loss) = pair["latent"], pair["peer"]
         ratios.append(peer.seconds / ours.seconds)
         print(
