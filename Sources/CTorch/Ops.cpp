@@ -28,7 +28,11 @@ BINARY(Multiply, at::mul)
 BINARY(Divide, at::div)
 BINARY(Maximum, at::maximum)
 UNARY(Exp, at::exp)
+UNARY(Expm1, at::expm1)
 UNARY(Log, at::log)
+UNARY(Log1p, at::log1p)
+UNARY(Round, at::round)
+UNARY(Tanh, at::tanh)
 UNARY(Sqrt, at::sqrt)
 UNARY(Square, at::square)
 UNARY(Abs, at::abs)
@@ -108,8 +112,18 @@ LTStatus LTLinear(const LTTensor *x, const LTTensor *weight, const LTTensor *bia
     return yields(out, [&] { return at::linear(x->value, weight->value, optional(bias)); });
 }
 
-LTStatus LTConv1d(const LTTensor *x, const LTTensor *weight, int64_t stride, LTTensor **out) {
-    return yields(out, [&] { return at::conv1d(x->value, weight->value, {}, stride); });
+LTStatus LTConv1d(const LTTensor *x, const LTTensor *weight, const LTTensor *bias, int64_t stride,
+                  int64_t padding, LTTensor **out) {
+    return yields(out, [&] {
+        return at::conv1d(x->value, weight->value, optional(bias), stride, padding);
+    });
+}
+
+LTStatus LTConvTranspose1d(const LTTensor *x, const LTTensor *weight, const LTTensor *bias,
+                           int64_t stride, int64_t padding, LTTensor **out) {
+    return yields(out, [&] {
+        return at::conv_transpose1d(x->value, weight->value, optional(bias), stride, padding);
+    });
 }
 
 LTStatus LTConv2d(const LTTensor *x, const LTTensor *weight, const LTTensor *bias, int64_t stride,

@@ -59,3 +59,11 @@ LTStatus LTClipGradientNorm(LTTensor *const *parameters, size_t count, double ma
         }
     });
 }
+
+LTStatus LTUpdateAverages(LTTensor *const *averages, LTTensor *const *parameters, size_t count,
+                          double decay) {
+    return guarded([&] {
+        c10::NoGradGuard off;
+        at::_foreach_lerp_(values(averages, count), values(parameters, count), 1 - decay);
+    });
+}

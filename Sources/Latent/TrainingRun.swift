@@ -28,6 +28,8 @@ public struct TrainingRun {
         public let trainingCount, heldOutCount, calibrationCount: Int
         /// The network and what it reads.
         public let model: VAEConfiguration
+        /// Latent dimensions of all layers.
+        public let latentDimensionCount: Int
         /// From file to windows.
         public let preprocessing: Preprocessing
         /// How it is fitted.
@@ -118,14 +120,14 @@ public struct TrainingRun {
                 .usage, "the shares leave none of the \(survey.items.count) files to train on",
                 hint: "use a smaller --validation or --calibration")
         }
-        let training = WindowSource(
+        let training = try WindowSource(
             split.training, preprocessing: plan.preprocessing,
-            threadCount: environment.readerCount)
-        let heldOut = WindowSource(
+            threadCount: environment.readerCount, conditioning: plan.model.conditioning)
+        let heldOut = try WindowSource(
             split.heldOut, preprocessing: plan.preprocessing,
-            threadCount: environment.readerCount,
+            threadCount: environment.readerCount, conditioning: plan.model.conditioning,
             cacheByteLimit: 32 << 20)
-        var configuration = trainingConfiguration(windowCount: training.windowCount)
+        var configuration = trainingConfiguration(windowCount: training.windowCount, plan: plan)
         configuration.heldOutShare = configuredShares.heldOut
         configuration.calibrationShare = configuredShares.calibration
         try checkMemory(plan.model, batchSize: min(configuration.batchSize, training.windowCount))
@@ -137,6 +139,7 @@ public struct TrainingRun {
                     windowCount: training.windowCount, labelCount: labels.count,
                     trainingCount: split.training.count, heldOutCount: split.heldOut.count,
                     calibrationCount: split.calibration.count, model: plan.model,
+                    latentDimensionCount: plan.model.latentDimensionCount,
                     preprocessing: plan.preprocessing, training: configuration)))
 
         let fingerprint = Self.fingerprint(survey)
@@ -147,8 +150,9 @@ public struct TrainingRun {
                 plan: try Self.planText(plan, configuration, fingerprint: fingerprint),
                 checkpointPath: environment.checkpointPath,
                 checkpointInterval: environment.checkpointInterval),
-            device: environment.device, onEvent: { try? onEvent(.training($0)) },
-            shouldStop: environment.shouldStop
+            device: environment.device,
+            observer: Trainer.Observer(
+                onEvent: { try? onEvent(.training($0)) }, shouldStop: environment.shouldStop)
         ).run(resuming: environment.resumes)
 
         let calibration = try calibrate(outcome.model, plan: plan, on: split.calibration)
@@ -168,6 +172,12 @@ public struct TrainingRun {
         let file = try ModelFile(record: record, model: outcome.model)
         try file.write(to: environment.output, overwrite: environment.overwrites)
         try? FileManager.default.removeItem(atPath: environment.checkpointPath)
+        if let failure = outcome.failure {
+            throw LatentError(
+                failure.code,
+                failure.message + "; the model of epoch \(outcome.bestEpoch) was saved to "
+                    + environment.output, hint: failure.hint)
+        }
         return file
     }
 
@@ -209,7 +219,9 @@ public struct TrainingRun {
         return (request.heldOutShare ?? 0.1, request.calibrationShare ?? calibration)
     }
 
-    private func trainingConfiguration(windowCount: Int) -> TrainingConfiguration {
+    private func trainingConfiguration(
+        windowCount: Int, plan: TrainingPlan
+    ) -> TrainingConfiguration {
         var configuration = TrainingConfiguration(
             windowCount: windowCount, batchSize: request.batchSize,
             epochCount: request.epochCount, patience: request.patience)
@@ -218,6 +230,12 @@ public struct TrainingRun {
         if let value = request.gradientClip { configuration.gradientClip = value }
         if let value = request.klWarmupShare { configuration.klWarmupShare = value }
         if let value = request.falseAlarmRate { configuration.falseAlarmRate = value }
+        configuration.freeNats = request.freeNats ?? (plan.model.layerCount > 1 ? 2 : 0)
+        if let value = request.averageDecay { configuration.averageDecay = value }
+        configuration.balance = request.balance
+        if request.augmentation == .light {
+            configuration.augmentation = .light(for: plan.preprocessing.view)
+        }
         return configuration
     }
 

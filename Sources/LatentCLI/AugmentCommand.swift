@@ -40,6 +40,14 @@ struct AugmentCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Factor on the posterior's deviation.", valueName: "x"))
     var spread = 1.0
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            For a conditional model: labels that the new files are to have; without it those of \
+            their parents, or all that training saw in turn.
+            """, valueName: "name=value,…"))
+    var condition: LabelList?
+
     @Option(help: "Encoding of recordings: pcm16, float32.")
     var encoding = WAVEncoding.pcm16
 
@@ -64,7 +72,9 @@ struct AugmentCommand: ParsableCommand {
         let console = Console(quiet: machine.quiet)
         let loaded = try ModelFile.read(model)
         let domain = loaded.file.record.preprocessing.domain
-        let inputs = try input.inputs(domain: domain)
+        let inputs = try input.inputs(
+            domain: domain,
+            attributeNames: loaded.file.record.configuration.conditioning?.names ?? [])
         let parents = Array(inputs)
         if let note = inputs.omissions.note { console.note(note) }
         guard input.data.isEmpty || !parents.isEmpty else {
@@ -78,6 +88,7 @@ struct AugmentCommand: ParsableCommand {
         configuration.seed = machine.seed
         configuration.encoding = encoding
         configuration.workerCount = machine.readerCount
+        configuration.assignments = try loaded.file.record.assignments(condition)
         let device = try machine.start()
         let augmenter = Augmenter(
             file: loaded.file, model: try loaded.file.model(on: device),

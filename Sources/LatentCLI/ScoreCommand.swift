@@ -35,6 +35,14 @@ struct ScoreCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Draws of z for each window (as calibrated).", valueName: "n"))
     var draws: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            For a conditional model: labels that all files are taken to have, instead of those of \
+            their folders or manifest.
+            """, valueName: "name=value,…"))
+    var condition: LabelList?
+
     @Option(help: ArgumentHelp("Windows that are scored at once.", valueName: "n"))
     var batch = 32
 
@@ -63,13 +71,16 @@ struct ScoreCommand: ParsableCommand {
         let console = Console(quiet: machine.quiet)
         let loaded = try ModelFile.read(model)
         let record = loaded.file.record
-        let inputs = try input.inputs(domain: record.preprocessing.domain)
+        let inputs = try input.inputs(
+            domain: record.preprocessing.domain,
+            attributeNames: record.configuration.conditioning?.names ?? [])
         let threshold = try threshold(record.calibration, console: console)
         let device = try machine.start()
         var configuration = Scorer.Configuration(drawCount: draws ?? record.drawCount)
         configuration.seed = machine.seed
         configuration.batchSize = batch
         configuration.readerCount = machine.readerCount
+        configuration.assignments = try record.assignments(condition)
         let scorer = Scorer(
             model: try loaded.file.model(on: device), preprocessing: record.preprocessing,
             aggregate: record.aggregate, configuration: configuration)
@@ -136,5 +147,18 @@ struct ScoreCommand: ParsableCommand {
         }
         console.note("no verdicts: \(message)")
         return nil
+    }
+}
+
+extension ModelRecord {
+    /// Labels given on the command line; refused for a model that has no use for them.
+    func assignments(_ list: LabelList?) throws(LatentError) -> [String: String] {
+        guard let list else { return [:] }
+        guard configuration.conditioning != nil else {
+            throw LatentError(
+                .usage, "the model is not conditioned on labels",
+                hint: "leave --condition out, or train with --condition class")
+        }
+        return list.values
     }
 }

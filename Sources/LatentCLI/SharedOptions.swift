@@ -54,14 +54,19 @@ struct InputOptions: ParsableArguments {
     var null = false
 
     /// The inputs, of one domain where it is known.
-    func inputs(domain: Domain?) throws -> Inputs {
-        try Inputs(data, domain: domain, separator: null ? .null : .newline)
+    func inputs(domain: Domain?, attributeNames: [String] = []) throws -> Inputs {
+        try Inputs(
+            data, domain: domain, separator: null ? .null : .newline,
+            attributeNames: attributeNames)
     }
 }
 
 extension Domain: ExpressibleByArgument {}
 extension LikelihoodKind: ExpressibleByArgument {}
+extension ObjectiveKind: ExpressibleByArgument {}
 extension ScoreKind: ExpressibleByArgument {}
+extension TrainingConfiguration.Balance: ExpressibleByArgument {}
+extension TrainingRequest.Augmentation: ExpressibleByArgument {}
 extension Aggregate: ExpressibleByArgument {}
 extension LatentSampling: ExpressibleByArgument {}
 extension WAVEncoding: ExpressibleByArgument {}
@@ -95,6 +100,36 @@ struct WidthList: ExpressibleByArgument, Sendable {
         guard !values.isEmpty, values.count == parts.count, values.allSatisfy({ $0 > 0 }) else {
             return nil
         }
+    }
+}
+
+/// Names as `digit,speaker`.
+struct NameList: ExpressibleByArgument, Sendable {
+    let values: [String]
+
+    init?(argument: String) {
+        values = argument.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        guard values.allSatisfy({ !$0.isEmpty }), Set(values).count == values.count else {
+            return nil
+        }
+    }
+}
+
+/// Labels as `digit=3,speaker=theo`.
+struct LabelList: ExpressibleByArgument, Sendable {
+    let values: [String: String]
+
+    init?(argument: String) {
+        var values: [String: String] = [:]
+        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let equals = part.firstIndex(of: "="), equals > part.startIndex else {
+                return nil
+            }
+            let name = String(part[..<equals])
+            guard values[name] == nil else { return nil }
+            values[name] = String(part[part.index(after: equals)...])
+        }
+        self.values = values
     }
 }
 

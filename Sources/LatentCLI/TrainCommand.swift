@@ -93,7 +93,8 @@ struct TrainCommand: ParsableCommand {
 
     /// The items to train on: those of the train split where there are splits.
     private func collect() throws -> ([Item], Domain, Inputs.Omissions) {
-        let inputs = try input.inputs(domain: domain)
+        let inputs = try input.inputs(
+            domain: domain, attributeNames: model.condition?.values ?? [])
         var items = Array(inputs)
         if items.contains(where: { $0.split == "train" }) {
             items.removeAll { $0.split != "train" }

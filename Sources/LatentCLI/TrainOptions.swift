@@ -2,7 +2,51 @@ import ArgumentParser
 import Latent
 
 struct ModelOptions: ParsableArguments {
-    @Option(help: "Kind of network: conv, mlp.")
+    @Option(
+        help: ArgumentHelp(
+            """
+            What is minimised: ae, a plain autoencoder; vae; beta, with the KL term times --beta or \
+            held at --capacity; beta-tc, with the total correlation times --beta; iwae, the \
+            importance-weighted bound; mmd, with the discrepancy to the prior times --beta; vamp, \
+            with a learned mixture as the prior.
+            """, valueName: "objective"))
+    var objective = ObjectiveKind.vae
+
+    @Option(
+        help: ArgumentHelp(
+            "Factor of beta (4), of beta-tc (6) or of mmd's discrepancy (100).", valueName: "x"))
+    var beta: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            "For beta: the KL term rises to so many nats and is held there.", valueName: "nats"))
+    var capacity: Double?
+
+    @Option(help: ArgumentHelp("For iwae: draws of z for each window (8).", valueName: "k"))
+    var importanceDraws: Int?
+
+    @Option(help: ArgumentHelp("For vamp: components of the prior (200).", valueName: "k"))
+    var components: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Labels that the model is told: class, for class folders or the column label; other \
+            columns of a manifest, such as digit,speaker.
+            """, valueName: "name,…"))
+    var condition: NameList?
+
+    @Option(
+        help: ArgumentHelp(
+            "Stochastic layers: 1, or 2 to 5 for a hierarchical model (1).", valueName: "n"))
+    var layers = 1
+
+    @Option(
+        help: ArgumentHelp(
+            "Channels of the latent maps below the top layer (4).", valueName: "n"))
+    var mapChannels: Int?
+
+    @Option(help: "Kind of network: conv, mlp, resnet, spectral (conv; resnet with --layers).")
     var architecture: VAEConfiguration.Architecture?
 
     @Option(
@@ -16,12 +60,45 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: """
-            p(x|z): bernoulli; gaussian, with one variance at its optimum; gaussian-per-element, \
-            with a variance for each element, fitted after the mean.
+            p(x|z): bernoulli; continuous-bernoulli; gaussian, with one variance at its optimum; \
+            gaussian-per-element, with a variance for each element, fitted after the mean; laplace; \
+            logistic-mixture, for the 256 steps of 8 bits.
             """)
     var likelihood = LikelihoodKind.gaussian
 
+    func validate() throws {
+        for (value, name, kinds) in [
+            (beta, "--beta", [.beta, .betaTC, .mmd]), (capacity, "--capacity", [.beta]),
+            (importanceDraws.map(Double.init), "--importance-draws", [.iwae]),
+            (components.map(Double.init), "--components", [.vamp]),
+        ] as [(Double?, String, [ObjectiveKind])] {
+            guard let value else { continue }
+            guard value >= 0, value.isFinite else {
+                throw ValidationError("\(name) is \(value); it must be 0 or more.")
+            }
+            guard kinds.contains(objective) else {
+                let names = kinds.map(\.rawValue).joined(separator: ", ")
+                throw ValidationError(
+                    "\(name) is for --objective \(names), not for \(objective.rawValue).")
+            }
+        }
+        guard (1...5).contains(layers) else {
+            throw ValidationError("--layers is \(layers); it must be 1 to 5.")
+        }
+        guard mapChannels == nil || layers > 1 else {
+            throw ValidationError("--map-channels is for --layers 2 to 5.")
+        }
+    }
+
     func apply(to request: inout TrainingRequest) {
+        request.objective = ObjectiveConfiguration(objective)
+        if let beta { request.objective.weight = beta }
+        request.objective.capacity = capacity
+        if let importanceDraws { request.objective.drawCount = importanceDraws }
+        if let components { request.objective.componentCount = components }
+        request.conditionNames = condition?.values ?? []
+        request.layerCount = layers
+        request.mapChannelCount = mapChannels
         request.architecture = architecture
         request.widths = channels?.values
         request.latentCount = latent
@@ -44,6 +121,9 @@ struct WindowOptions: ParsableArguments {
 
     @Option(help: "Images: grey or rgb (rgb where most images are coloured).")
     var colour: Colour?
+
+    @Flag(help: "Images: black and white, at one half, after resizing.")
+    var binarise = false
 
     @Option(
         help: ArgumentHelp(
@@ -88,6 +168,7 @@ struct WindowOptions: ParsableArguments {
         request.windowSize = size.map { ($0.height, $0.width) }
         request.windowing = windows.map { $0 == .whole ? .whole : .grid }
         request.colourChannelCount = colour.map { $0 == .grey ? 1 : 3 }
+        request.binarises = binarise
         request.sampleRate = sampleRate
         request.fftLength = fft
         request.hopLength = hop
@@ -115,6 +196,32 @@ struct TrainingOptions: ParsableArguments {
         help: ArgumentHelp(
             "Share of the steps over which the KL term warms up (0.15).", valueName: "share"))
     var klWarmup: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            "Nats of each stochastic layer that cost nothing at first (0; 2 with --layers).",
+            valueName: "nats"))
+    var freeNats: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            "Decay of the average of the weights that is kept; 0 keeps the last (0.995).",
+            valueName: "x"))
+    var average: Double?
+
+    @Option(
+        help: """
+            How training windows are varied: light, small shifts and rotations of images, shifts \
+            in time and hidden parts of recordings; none.
+            """)
+    var augment = TrainingRequest.Augmentation.light
+
+    @Option(
+        help: """
+            What is done about classes of unequal size: none; resample, small ones are seen more \
+            often; weight, they weigh more.
+            """)
+    var balance = TrainingConfiguration.Balance.none
 
     @Option(
         help: ArgumentHelp(
@@ -162,6 +269,10 @@ struct TrainingOptions: ParsableArguments {
             }
         }
         try checkShare(klWarmup, "--kl-warmup", allowsZero: true)
+        try checkShare(average, "--average", allowsZero: true)
+        if let freeNats, !(freeNats >= 0 && freeNats <= 1000) {
+            throw ValidationError("--free-nats is \(freeNats); it must be 0 to 1000.")
+        }
         try checkShare(validation, "--validation", allowsZero: true)
         try checkShare(calibration, "--calibration", allowsZero: true)
         try checkShare(falseAlarms, "--false-alarms")
@@ -180,6 +291,10 @@ struct TrainingOptions: ParsableArguments {
         request.learningRate = learningRate
         request.gradientClip = clip
         request.klWarmupShare = klWarmup
+        request.freeNats = freeNats
+        request.averageDecay = average
+        request.augmentation = augment
+        request.balance = balance
         request.heldOutShare = validation
         request.calibrationShare = calibration
         request.patience = patience

@@ -8,6 +8,7 @@ final class TrainingReporter {
     private var failureCount = 0
     private var lastEpochNote = Date.distantPast
     private var secondsLeft: Double?
+    private var unitCount = 0
 
     init(console: Console, itemCount: Int) {
         self.console = console
@@ -43,10 +44,16 @@ final class TrainingReporter {
                 + "\(summary.heldOutCount) to decide when to stop, "
                 + "\(summary.calibrationCount) for thresholds")
         let model = summary.model
+        unitCount = summary.latentDimensionCount
+        let labels = model.conditioning.map {
+            " on " + $0.attributes.map { "\($0.name) (\($0.values.count))" }.joined(separator: ", ")
+        }
         console.note(
             "\(summary.preprocessing.viewName) windows of \(model.channelCount)×\(model.height)×"
-                + "\(model.width), \(model.architecture.rawValue) \(model.widths), latent "
-                + "\(model.latentCount), \(model.likelihood.rawValue); up to "
+                + "\(model.width), \(model.objective.kind.rawValue)\(labels ?? ""), "
+                + "\(model.architecture.rawValue) \(model.widths), latent \(model.latentCount)"
+                + (model.layerCount > 1 ? " in \(model.layerCount) layers" : "")
+                + ", \(model.likelihood.rawValue); up to "
                 + "\(summary.training.epochCount) epochs of batches of \(summary.training.batchSize)"
         )
         if summary.calibrationCount < 19 {
@@ -68,6 +75,12 @@ final class TrainingReporter {
                 "epoch \(epoch) of \(epochCount), step \(done) of \(of)"
                     + (self.secondsLeft.map { ", \(Console.duration($0)) left" } ?? "")
             }
+        case .warning(let text):
+            console.warning(text)
+        case .rolledBack(let reason, let epoch, let rate):
+            console.warning(
+                "\(reason) in epoch \(epoch): going back to the last good state with a learning rate "
+                    + "of \(rate)")
         case .epoch(let record, let of, let isBest, let rate, let left):
             secondsLeft = left
             // Many short epochs would flood a log: about one line in two seconds.
@@ -75,10 +88,14 @@ final class TrainingReporter {
             guard Date().timeIntervalSince(lastEpochNote) >= 2 || isLast else { return }
             lastEpochNote = Date()
             let heldOut = record.heldOutLoss.map { ", held out \(format($0))" } ?? ""
+            let units =
+                record.activeUnitCount.map { ", \($0) of \(self.unitCount) units active" } ?? ""
+            let bits = record.rate / log(2) / Double(max(1, unitCount))
             console.note(
                 "epoch \(record.epoch)/\(of): loss \(format(record.trainingLoss))\(heldOut)"
                     + "\(isBest ? " *" : ""), reconstruction \(format(record.distortion)), KL "
-                    + "\(format(record.rate)) nats, \(Int(rate)) windows/s, "
+                    + "\(format(record.rate)) nats (\(format(bits, digits: 2)) bits a dimension)"
+                    + "\(units), \(Int(rate)) windows/s, "
                     + "\(Console.duration(left)) left")
         case .stoppedEarly(let epoch, let best):
             console.note(

@@ -5,9 +5,22 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor?) throws(TorchError
     try Tensor.make { LTLinear(x.handle, weight.handle, bias?.handle, $0) }
 }
 
-/// A strided correlation without padding: [N, I, S], [O, I, K] → [N, O, (S-K)/stride+1].
-public func conv1d(_ x: Tensor, weight: Tensor, stride: Int) throws(TorchError) -> Tensor {
-    try Tensor.make { LTConv1d(x.handle, weight.handle, Int64(stride), $0) }
+/// A one-dimensional convolution: [N, I, S], [O, I, K], [O] → [N, O, S'].
+public func conv1d(
+    _ x: Tensor, weight: Tensor, bias: Tensor? = nil, stride: Int, padding: Int = 0
+) throws(TorchError) -> Tensor {
+    try Tensor.make {
+        LTConv1d(x.handle, weight.handle, bias?.handle, Int64(stride), Int64(padding), $0)
+    }
+}
+
+/// The transpose of ``conv1d(_:weight:bias:stride:padding:)``: [N, I, S], [I, O, K], [O].
+public func convTranspose1d(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, stride: Int, padding: Int
+) throws(TorchError) -> Tensor {
+    try Tensor.make {
+        LTConvTranspose1d(x.handle, weight.handle, bias?.handle, Int64(stride), Int64(padding), $0)
+    }
 }
 
 /// A two-dimensional convolution: [N, I, H, W], [O, I, K, K], [O] → [N, O, H', W'].

@@ -6,8 +6,12 @@ public struct Linear {
     public let bias: Tensor
 
     /// Makes a layer and registers `weight` and `bias` at the scope.
-    public init(_ scope: Parameters.Scope, inputs: Int, outputs: Int) throws(TorchError) {
-        let bound = 1 / Float(inputs).squareRoot()
+    ///
+    /// - Parameter gain: factor on the initial values
+    public init(
+        _ scope: Parameters.Scope, inputs: Int, outputs: Int, gain: Float = 1
+    ) throws(TorchError) {
+        let bound = gain / Float(inputs).squareRoot()
         weight = try scope.uniform("weight", shape: [outputs, inputs], bound: bound)
         bias = try scope.uniform("bias", shape: [outputs], bound: bound)
     }
@@ -15,6 +19,30 @@ public struct Linear {
     /// [B, inputs] → [B, outputs].
     public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
         try linear(x, weight: weight, bias: bias)
+    }
+}
+
+/// A 3×3 convolution that keeps height and width.
+public struct Convolution {
+    /// [outputs, inputs, 3, 3].
+    public let weight: Tensor
+    /// [outputs].
+    public let bias: Tensor
+
+    /// Makes a layer and registers `weight` and `bias` at the scope.
+    ///
+    /// - Parameter gain: factor on the initial values; 0 makes a layer that begins by adding nothing
+    public init(
+        _ scope: Parameters.Scope, inputs: Int, outputs: Int, gain: Float = 1
+    ) throws(TorchError) {
+        let bound = gain / Float(inputs * 9).squareRoot()
+        weight = try scope.uniform("weight", shape: [outputs, inputs, 3, 3], bound: bound)
+        bias = try scope.uniform("bias", shape: [outputs], bound: bound)
+    }
+
+    /// [B, inputs, H, W] → [B, outputs, H, W].
+    public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
+        try conv2d(x, weight: weight, bias: bias, stride: 1, padding: 1)
     }
 }
 
@@ -56,5 +84,45 @@ public struct DoublingConvolution {
     /// [B, inputs, H, W] → [B, outputs, 2H, 2W].
     public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
         try convTranspose2d(x, weight: weight, bias: bias, stride: 2, padding: 1)
+    }
+}
+
+/// A convolution of width 4, stride 2 and padding 1 along the last axis, which it halves.
+public struct HalvingConvolution1D {
+    /// [outputs, inputs, 4].
+    public let weight: Tensor
+    /// [outputs].
+    public let bias: Tensor
+
+    /// Makes a layer and registers `weight` and `bias` at the scope.
+    public init(_ scope: Parameters.Scope, inputs: Int, outputs: Int) throws(TorchError) {
+        let bound = 1 / Float(inputs * 4).squareRoot()
+        weight = try scope.uniform("weight", shape: [outputs, inputs, 4], bound: bound)
+        bias = try scope.uniform("bias", shape: [outputs], bound: bound)
+    }
+
+    /// [B, inputs, T] → [B, outputs, T/2].
+    public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
+        try conv1d(x, weight: weight, bias: bias, stride: 2, padding: 1)
+    }
+}
+
+/// A transposed convolution of width 4, stride 2 and padding 1, which doubles the last axis.
+public struct DoublingConvolution1D {
+    /// [inputs, outputs, 4].
+    public let weight: Tensor
+    /// [outputs].
+    public let bias: Tensor
+
+    /// Makes a layer and registers `weight` and `bias` at the scope.
+    public init(_ scope: Parameters.Scope, inputs: Int, outputs: Int) throws(TorchError) {
+        let bound = 1 / Float(outputs * 4).squareRoot()
+        weight = try scope.uniform("weight", shape: [inputs, outputs, 4], bound: bound)
+        bias = try scope.uniform("bias", shape: [outputs], bound: bound)
+    }
+
+    /// [B, inputs, T] → [B, outputs, 2T].
+    public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
+        try convTranspose1d(x, weight: weight, bias: bias, stride: 2, padding: 1)
     }
 }

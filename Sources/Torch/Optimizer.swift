@@ -105,3 +105,14 @@ public final class AdamW {
         ]
     }
 }
+
+extension Tensor {
+    /// average ← decay · average + (1 - decay) · parameter for each pair, outside of autograd.
+    public static func updateAverages(
+        _ averages: [Tensor], of parameters: [Tensor], decay: Double
+    ) throws(TorchError) {
+        let count = min(averages.count, parameters.count)
+        try check(
+            LTUpdateAverages(averages.map(\.handle), parameters.map(\.handle), count, decay))
+    }
+}

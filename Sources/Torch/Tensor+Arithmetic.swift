@@ -50,6 +50,24 @@ extension Tensor {
     /// The natural logarithm of each element.
     public func log() throws(TorchError) -> Tensor { try Self.make { LTTensorLog(handle, $0) } }
 
+    /// exp(x) - 1 of each element, exact for small ones.
+    public func expMinusOne() throws(TorchError) -> Tensor {
+        try Self.make { LTTensorExpm1(handle, $0) }
+    }
+
+    /// log(1 + x) of each element, exact for small ones.
+    public func logOnePlus() throws(TorchError) -> Tensor {
+        try Self.make { LTTensorLog1p(handle, $0) }
+    }
+
+    /// Each element to the nearest integer, halves to the even one; no gradient flows.
+    public func rounded() throws(TorchError) -> Tensor {
+        try Self.make { LTTensorRound(handle, $0) }
+    }
+
+    /// The hyperbolic tangent of each element.
+    public func tanh() throws(TorchError) -> Tensor { try Self.make { LTTensorTanh(handle, $0) } }
+
     /// The square root of each element.
     public func squareRoot() throws(TorchError) -> Tensor {
         try Self.make { LTTensorSqrt(handle, $0) }

@@ -147,7 +147,7 @@ import Torch
         for item in try Self.generate(.posterior, count: 5, parents: Self.shapes(), spread: 0) {
             let parent = try Image(contentsOf: item.parents[0].path)
             let x = try model.batch(parent.samples.map { Float($0) / 255 })
-            let mean = try model.decode(model.encode(x).mean).mean.floats()
+            let mean = try model.decode(model.posterior(of: x).mean).mean.floats()
             let image = try Image(pngData: item.bytes, path: nil)
             #expect(
                 mismatch(image.samples.map(Float.init), mean.map { $0 * 255 }, absolute: 0.51)
@@ -168,7 +168,9 @@ import Torch
             #expect((0.2...0.8).contains(mix))
             let means = try item.parents.map { parent in
                 let codes = try Image(contentsOf: parent.path).samples
-                return try model.encode(model.batch(codes.map { Float($0) / 255 })).mean
+                return try model.posterior(
+                    of: model.batch(codes.map { Float($0) / 255 })
+                ).mean
             }
             let z = try means[0] * (1 - mix) + means[1] * mix
             let mean = try model.decode(z).mean.floats()
@@ -275,7 +277,7 @@ import Torch
         SyntheticItem(
             bytes: [byte], fileExtension: "png", label: label,
             parents: [.init(path: "p/\"1\".png", hash: ContentHash(of: [2]))], drawIndex: index,
-            mix: index % 2 == 0 ? 0.5 : nil)
+            mix: index % 2 == 0 ? 0.5 : nil, attributes: [:])
     }
 
     private func configuration(_ method: LatentSampling = .posterior) -> Augmenter.Configuration {

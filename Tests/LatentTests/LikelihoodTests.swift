@@ -33,9 +33,16 @@ extension OracleArray {
 
     private let file: File = try! Fixtures.expected("likelihood.json")
 
+    /// The Gaussian with the variance that is best for some windows.
+    private func optimal(mean: Tensor, for x: Tensor) throws -> Gaussian {
+        let error = try GaussianFamily().scaleError(of: mean, at: x).mean().item()
+        let scale = log(max(error, GaussianFamily().scaleFloor))
+        return Gaussian(mean: mean, logVariance: try Tensor.full(scale, shape: []))
+    }
+
     @Test("log p(x) of a Bernoulli is that of torch.distributions, at large logits too")
     func bernoulli() throws {
-        let found = try Likelihood.bernoulli(logits: file.logits.tensor)
+        let found = try Bernoulli(logits: file.logits.tensor)
             .logProbability(of: file.x.tensor).floats()
         #expect(mismatch(found, file.expected.bernoulli.values, relative: 1e-5) == nil)
     }
@@ -43,14 +50,14 @@ extension OracleArray {
     @Test("log p(x) of a Gaussian with one variance is that of torch.distributions")
     func sharedVariance() throws {
         let logVariance = try Tensor.full(file.shared, shape: [])
-        let found = try Likelihood.gaussian(mean: file.mean.tensor, logVariance: logVariance)
+        let found = try Gaussian(mean: file.mean.tensor, logVariance: logVariance)
             .logProbability(of: file.x.tensor).floats()
         #expect(mismatch(found, file.expected.gaussian.values, relative: 1e-5) == nil)
     }
 
     @Test("log p(x) of a Gaussian with a variance for each element is that of torch.distributions")
     func elementVariance() throws {
-        let found = try Likelihood.gaussian(
+        let found = try Gaussian(
             mean: file.mean.tensor, logVariance: file.logVariance.tensor
         ).logProbability(of: file.x.tensor).floats()
         #expect(mismatch(found, file.expected.gaussianPerElement.values, relative: 1e-5) == nil)
@@ -63,7 +70,7 @@ extension OracleArray {
         let error = squares.reduce(0, +) / Double(squares.count)
         let elements = Double(x.values.count / x.shape[0])
         let expected = -elements / 2 * (log(2 * .pi * error) + 1)
-        let found = try Likelihood.optimalGaussian(mean: mean.tensor, for: x.tensor)
+        let found = try optimal(mean: mean.tensor, for: x.tensor)
             .logProbability(of: x.tensor).mean().item()
         #expect(abs(found - expected) < 1e-5 * abs(expected))
     }
@@ -72,8 +79,8 @@ extension OracleArray {
     func optimality(factor: Double) throws {
         let (x, mean) = (try file.x.tensor, try file.mean.tensor)
         let error = try (x - mean).squared().mean().item()
-        let best = try Likelihood.optimalGaussian(mean: mean, for: x).logProbability(of: x)
-        let other = try Likelihood.gaussian(
+        let best = try optimal(mean: mean, for: x).logProbability(of: x)
+        let other = try Gaussian(
             mean: mean, logVariance: Tensor.full(log(error * factor), shape: [])
         ).logProbability(of: x)
         #expect(try best.sum().item() > other.sum().item())
@@ -82,7 +89,7 @@ extension OracleArray {
     @Test("a perfect reconstruction has the density of the variance's floor")
     func perfect() throws {
         let x = try file.x.tensor
-        let found = try Likelihood.optimalGaussian(mean: x, for: x).logProbability(of: x).floats()
+        let found = try optimal(mean: x, for: x).logProbability(of: x).floats()
         let expected = Float(-15 * log(2 * .pi * 7.7e-6))
         #expect(mismatch(found, [expected, expected, expected], relative: 1e-5) == nil)
     }

@@ -16,7 +16,7 @@ import Torch
             height: preprocessing.windowing.height, width: preprocessing.windowing.width,
             widths: [3], latentCount: 2, likelihood: likelihood)
         let model = try VAE(configuration, device: .cpu, seed: 6)
-        model.sharedLogVariance = -3.5
+        model.sharedLogScale = -3.5
         return try .tiny(model, preprocessing, labels: labels)
     }
 
@@ -43,9 +43,9 @@ import Torch
         #expect(loaded.file.weights == file.weights)
         #expect(loaded.hash == ContentHash(of: Array(try Data(at: folder / "m"))))
         let model = try loaded.file.model(on: .cpu)
-        #expect(model.sharedLogVariance == -3.5)
+        #expect(model.sharedLogScale == -3.5)
         var values = try model.parameters.values()
-        values["likelihood.log_variance"] = HostTensor(shape: [1], values: [-3.5])
+        values["likelihood.log_scale"] = HostTensor(shape: [1], values: [-3.5])
         #expect(values == file.weights)
     }
 
@@ -105,7 +105,7 @@ import Torch
         let error = try #require(
             try error(altered { $0.metadata["format_version"] = "7" }))
         #expect(error.code == .model)
-        #expect(error.message.contains("7") && error.message.contains("1"))
+        #expect(error.message.contains("7") && error.message.contains("2"))
         #expect(try self.error(altered { $0.metadata["format_version"] = nil })?.code == .model)
     }
 

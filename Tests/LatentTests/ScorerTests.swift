@@ -17,7 +17,7 @@ import Torch
 
     private static func model(_ likelihood: LikelihoodKind = .gaussianPerElement) throws -> VAE {
         let model = try VAE(.tiny(likelihood: likelihood), device: .cpu, seed: 2)
-        model.sharedLogVariance = -2
+        model.sharedLogScale = -2
         return model
     }
 
@@ -146,7 +146,7 @@ import Torch
         let model = try Self.model()
         let divergences = try (0..<windows.count).map { index in
             let part = windows.values(index..<index + 1)
-            return try model.encode(model.batch(part)).klDivergence().item()
+            return try model.posterior(of: model.batch(part)).klDivergence().item()
         }
         let sorted = divergences.sorted(by: >)
         for (aggregate, expected) in [

@@ -18,6 +18,29 @@ extension VAEConfiguration {
     }
 }
 
+extension VAE {
+    /// q(z|x) of the top layer.
+    func posterior(of x: Tensor) throws -> Posterior {
+        let noise = try Tensor.zeros(shape: [x.shape[0], noiseCount])
+        return try infer(x, noise: noise).layers[0].posterior
+    }
+
+    /// The two halves of the bound of each window and the mean squared error, at the scale that is
+    /// best for the batch.
+    func bound(of x: Tensor, noise: Tensor) throws -> (
+        reconstruction: Tensor, klDivergence: Tensor, squaredError: Tensor
+    ) {
+        let inference = try infer(x, noise: noise)
+        let likelihood = try optimalLikelihood(of: inference.output, for: x) {
+            try $0.mean().item()
+        }
+        return (
+            try likelihood.logProbability(of: x), try inference.divergence(),
+            try (x - likelihood.mean).squared().mean()
+        )
+    }
+}
+
 extension Preprocessing {
     /// Grey images, whole, at one size.
     static func whole(height: Int = 8, width: Int = 8, channelCount: Int = 1) -> Preprocessing {

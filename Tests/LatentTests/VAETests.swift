@@ -55,7 +55,7 @@ private struct Twin: Decodable, Sendable, CustomTestStringConvertible {
 
     @Test("the posterior is that of the same network in PyTorch", arguments: Twin.all)
     fileprivate func posterior(twin: Twin) throws {
-        let posterior = try twin.model().encode(twin.x.tensor)
+        let posterior = try twin.model().posterior(of: twin.x.tensor)
         #expect(
             mismatch(
                 try posterior.mean.floats(), twin.mean.values, absolute: 1e-5, relative: 1e-5)
@@ -99,26 +99,26 @@ private struct Twin: Decodable, Sendable, CustomTestStringConvertible {
     func elementVariance() throws {
         let twin = try #require(Twin.all.first { $0.logRatio != nil })
         let model = try twin.model()
-        model.sharedLogVariance = -2.5
-        guard case .gaussian(_, let logVariance) = try model.decode(twin.z.tensor) else {
+        model.sharedLogScale = -2.5
+        guard let gaussian = try model.decode(twin.z.tensor) as? Gaussian else {
             Issue.record("not a Gaussian")
             return
         }
         let expected = try #require(twin.logRatio).values.map { $0 - 2.5 }
-        #expect(mismatch(try logVariance.floats(), expected, absolute: 1e-5) == nil)
+        #expect(mismatch(try gaussian.logVariance.floats(), expected, absolute: 1e-5) == nil)
     }
 
     @Test("an element's log-variance stays within 3 of the shared one, however wild the latent")
     func boundedVariance() throws {
         let twin = try #require(Twin.all.first { $0.logRatio != nil })
         let model = try twin.model()
-        model.sharedLogVariance = -4
+        model.sharedLogScale = -4
         let z = try Tensor([1e4, -1e4, -1e6, 1e6], shape: [2, 2])
-        guard case .gaussian(_, let logVariance) = try model.decode(z) else {
+        guard let gaussian = try model.decode(z) as? Gaussian else {
             Issue.record("not a Gaussian")
             return
         }
-        let values = try logVariance.floats()
+        let values = try gaussian.logVariance.floats()
         #expect(values.allSatisfy { (-7.0...(-1)).contains($0) })
         // Both ends are reached, so that the bound was put to the test.
         #expect(values.contains { $0 < -6.9 } && values.contains { $0 > -1.1 })
@@ -129,7 +129,7 @@ private struct Twin: Decodable, Sendable, CustomTestStringConvertible {
         let model = try VAE(.tiny(), device: .cpu, seed: 3)
         let wild = try Tensor(
             (0..<128).map { Float($0 % 2 == 0 ? 1e5 : -1e5) * Float($0 + 1) }, shape: [2, 1, 8, 8])
-        let values = try model.encode(wild).logVariance.floats()
+        let values = try model.posterior(of: wild).logVariance.floats()
         #expect(values.allSatisfy { (-8.0...4).contains($0) })
         #expect(values.contains { $0 == -8 || $0 == 4 })
     }
@@ -140,7 +140,7 @@ private struct Twin: Decodable, Sendable, CustomTestStringConvertible {
     func statistics(likelihood: LikelihoodKind, drawCount: Int) throws {
         let configuration = VAEConfiguration.tiny(latentCount: 2, likelihood: likelihood)
         let model = try VAE(configuration, device: .cpu, seed: 5)
-        model.sharedLogVariance = -1.5
+        model.sharedLogScale = -1.5
         var generator = Generator(seed: 9)
         let values = (0..<3 * 64).map { _ in generator.uniform() }
         let noise = generator.normals(3 * drawCount * 2)
@@ -151,7 +151,7 @@ private struct Twin: Decodable, Sendable, CustomTestStringConvertible {
 
         for window in 0..<3 {
             let x = try Tensor(Array(values[window * 64..<(window + 1) * 64]), shape: [1, 1, 8, 8])
-            let posterior = try model.encode(x)
+            let posterior = try model.posterior(of: x)
             var (log, error) = (0.0, 0.0)
             for draw in 0..<drawCount {
                 let start = (window * drawCount + draw) * 2
@@ -239,7 +239,7 @@ private struct Twin: Decodable, Sendable, CustomTestStringConvertible {
                 height: 24, width: 16, architecture: .conv, widths: [2, 2, 2]
             ).validate()
         }
-        #expect(VAEConfiguration.sideMultiple(.conv, widths: [2, 2, 2]) == 8)
-        #expect(VAEConfiguration.sideMultiple(.mlp, widths: [2, 2, 2]) == 1)
+        #expect(ConvolutionalNetwork().sideMultiple(widths: [2, 2, 2]) == 8)
+        #expect(FullyConnectedNetwork().sideMultiple(widths: [2, 2, 2]) == 1)
     }
 }

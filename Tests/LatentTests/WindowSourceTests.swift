@@ -34,8 +34,8 @@ import Torch
 
     private func source(
         threads: Int = 2, cache: Int = 1 << 20, pool: Int = 1 << 20
-    ) -> WindowSource {
-        WindowSource(
+    ) throws -> WindowSource {
+        try WindowSource(
             items, preprocessing: .grid(), threadCount: threads, cacheByteLimit: cache,
             poolByteLimit: pool)
     }
@@ -65,7 +65,7 @@ import Torch
                     window..<window + 1)
             }
         }
-        let source = source(pool: pool)
+        let source = try source(pool: pool)
         #expect(source.windowCount == expected.count)
         for generator in [nil, Generator(seed: 1)] {
             let found = try batches(source, generator, size: batchSize)
@@ -84,7 +84,7 @@ import Torch
     func batchSizes() throws {
         let sizes = try batches(source(), Generator(seed: 1), size: 8).map(\.keys.count)
         #expect(sizes.dropLast().allSatisfy { $0 == 8 })
-        #expect(sizes.last == (source().windowCount - 1) % 8 + 1)
+        #expect(try sizes.last == (source().windowCount - 1) % 8 + 1)
         // Pools take whole items until they hold a batch: every one begins with a full one.
         let small = try batches(source(pool: 1), Generator(seed: 1), size: 8).map(\.keys.count)
         #expect(small.allSatisfy { (1...8).contains($0) } && small.count > sizes.count)
@@ -92,16 +92,17 @@ import Torch
 
     @Test("without a generator the order is that of the items")
     func plainOrder() throws {
-        let keys = try batches(source(pool: 256), nil).flatMap(\.keys)
+        let source = try source(pool: 256)
+        let keys = try batches(source, nil).flatMap(\.keys)
         let expected = items.flatMap { item in
-            (0..<source().windowCount(item)).map { [item.contentWord, UInt64($0)] }
+            (0..<source.windowCount(item)).map { [item.contentWord, UInt64($0)] }
         }
         #expect(keys == expected)
     }
 
     @Test("skipping k batches gives the rest of the same pass", arguments: [256, 2000, 1 << 20])
     func skipping(pool: Int) throws {
-        let source = source(pool: pool)
+        let source = try source(pool: pool)
         let all = try batches(source, Generator(seed: 4))
         for count in 0...all.count {
             let rest = try batches(source, Generator(seed: 4), skipping: count)
@@ -114,7 +115,7 @@ import Torch
         let expected = try batches(source(), Generator(seed: 8))
         #expect(try batches(source(threads: 5), Generator(seed: 8)) == expected)
         #expect(try batches(source(threads: 1, cache: 0), Generator(seed: 8)) == expected)
-        let cached = source(cache: 900)
+        let cached = try source(cache: 900)
         #expect(try batches(cached, Generator(seed: 8)) == expected)
         #expect(try batches(cached, Generator(seed: 8)) == expected)
         #expect(try batches(source(), Generator(seed: 9)) != expected)

@@ -225,7 +225,7 @@ import Torch
             of: try fixtureItems(folder, .audio), domain: .audio, threadCount: 2
         ) { _, _ in }
         #expect(!survey.items.isEmpty)
-        let source = WindowSource(survey.items, preprocessing: preprocessing, threadCount: 1)
+        let source = try WindowSource(survey.items, preprocessing: preprocessing, threadCount: 1)
         for item in survey.items {
             let windows = try preprocessing.windows(item.item.path)
             #expect(source.windowCount(item) == windows.count, "\(item.item.path)")

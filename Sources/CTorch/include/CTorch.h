@@ -71,7 +71,14 @@ LTStatus LTTensorMaximum(LTIn a, LTIn b, LTOut out);
 /// a * scale + offset
 LTStatus LTTensorAffine(LTIn a, double scale, double offset, LTOut out);
 LTStatus LTTensorExp(LTIn a, LTOut out);
+/// exp(a) - 1, exact for small a.
+LTStatus LTTensorExpm1(LTIn a, LTOut out);
 LTStatus LTTensorLog(LTIn a, LTOut out);
+/// log(1 + a), exact for small a.
+LTStatus LTTensorLog1p(LTIn a, LTOut out);
+/// To the nearest integer, halves to even.
+LTStatus LTTensorRound(LTIn a, LTOut out);
+LTStatus LTTensorTanh(LTIn a, LTOut out);
 LTStatus LTTensorSqrt(LTIn a, LTOut out);
 LTStatus LTTensorSquare(LTIn a, LTOut out);
 /// Magnitude, also of complex tensors.
@@ -101,7 +108,10 @@ LTStatus LTTensorAllFinite(LTIn a, bool *_Nonnull finite);
 // Layers
 LTStatus LTMatMul(LTIn a, LTIn b, LTOut out);
 LTStatus LTLinear(LTIn x, LTIn weight, const LTTensor *_Nullable bias, LTOut out);
-LTStatus LTConv1d(LTIn x, LTIn weight, int64_t stride, LTOut out);
+LTStatus LTConv1d(LTIn x, LTIn weight, const LTTensor *_Nullable bias, int64_t stride,
+                  int64_t padding, LTOut out);
+LTStatus LTConvTranspose1d(LTIn x, LTIn weight, const LTTensor *_Nullable bias, int64_t stride,
+                           int64_t padding, LTOut out);
 LTStatus LTConv2d(LTIn x, LTIn weight, const LTTensor *_Nullable bias, int64_t stride,
                   int64_t padding, LTOut out);
 LTStatus LTConvTranspose2d(LTIn x, LTIn weight, const LTTensor *_Nullable bias, int64_t stride,
@@ -128,6 +138,9 @@ LTStatus LTAdamWStep(LTTensorList parameters, LTTensorList firstMoments, LTTenso
 /// Scales all gradients so that their joint L2 norm is at most `maximum`; gives the norm before.
 LTStatus LTClipGradientNorm(LTTensorList parameters, size_t count, double maximum,
                             double *_Nonnull norm);
+/// average = decay * average + (1 - decay) * parameter, for each pair.
+LTStatus LTUpdateAverages(LTTensorList averages, LTTensorList parameters, size_t count,
+                          double decay);
 
 #ifdef __cplusplus
 }

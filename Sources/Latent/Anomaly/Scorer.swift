@@ -28,6 +28,8 @@ public final class Scorer {
         public var batchSize = 32
         /// Threads that read files ahead.
         public var readerCount = 2
+        /// Labels that all files are taken to have, by attribute, instead of their own.
+        public var assignments: [String: String] = [:]
 
         /// Makes a configuration.
         public init(drawCount: Int) { self.drawCount = drawCount }
@@ -52,6 +54,7 @@ public final class Scorer {
     private struct Entry {
         let item: Item
         let result: Result<ItemWindows, ItemFailed>
+        var codes: [Int] = []
         var figures: [ScoreKind: [Double]] = [:]
         var windowsTaken = 0
 
@@ -80,21 +83,23 @@ public final class Scorer {
         emit: (Item, Result<ItemScore, ItemFailed>) throws -> Void
     ) throws {
         let preprocessing = preprocessing
+        let conditioning = model.configuration.conditioning
+        let assigned = try conditioning?.codes(ofAssignments: configuration.assignments) ?? []
         let gate = LargeFileGate()
         let reader = ReadAhead(
             items.makeIterator(), threadCount: configuration.readerCount,
             capacity: 2 * configuration.batchSize,
             byteCount: { (try? $0.result.get())?.byteCount ?? 0 }
         ) { item in
-            Entry(
-                item: item,
-                result: Result { () throws(ItemFailed) in
-                    do {
-                        return try preprocessing.windows(ofFile: item.path, gate: gate)
-                    } catch {
-                        throw ItemFailed(error: ItemError(error))
-                    }
-                })
+            do {
+                let codes = try conditioning?.codes(of: item, assigned: assigned) ?? []
+                return Entry(
+                    item: item,
+                    result: .success(try preprocessing.windows(ofFile: item.path, gate: gate)),
+                    codes: codes)
+            } catch {
+                return Entry(item: item, result: .failure(ItemFailed(error: ItemError(error))))
+            }
         }
         var waiting: [Entry] = []
         var isAtEnd = false
@@ -133,7 +138,9 @@ public final class Scorer {
         }
         guard !owners.isEmpty else { return }
         let statistics = try model.statistics(
-            of: try model.batch(values), drawCount: configuration.drawCount
+            of: try model.batch(values),
+            condition: model.condition(owners.map { waiting[$0].codes }),
+            drawCount: configuration.drawCount
         ) { noise(of: keys[$0].hash, window: keys[$0].window, draws: $1) }
         for (position, owner) in owners.enumerated() {
             let reconstruction = statistics.reconstruction[position]
@@ -154,7 +161,7 @@ public final class Scorer {
             var generator = Generator(
                 seed: configuration.seed, Stream.scoring.rawValue, hash.word, UInt64(window),
                 UInt64(draw))
-            noise += generator.normals(model.configuration.latentCount)
+            noise += generator.normals(model.noiseCount)
         }
         return noise
     }

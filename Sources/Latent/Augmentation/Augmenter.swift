@@ -36,6 +36,8 @@ public struct SyntheticItem: Sendable {
     public let drawIndex: Int
     /// Where between two parents it lies, 0…1.
     public let mix: Double?
+    /// The labels that it was decoded with, by attribute; empty without conditioning.
+    public let attributes: [String: String]
 
     /// A real item that a new one was made from.
     public struct Parent: Sendable {
@@ -56,6 +58,9 @@ public final class Augmenter {
         public var count: Int
         /// Factor on the posterior's deviation.
         public var spread = 1.0
+        /// Labels that all new items are to have, by attribute; the others are those of the parent,
+        /// or every combination that training saw in turn.
+        public var assignments: [String: String] = [:]
         /// The source of every draw.
         public var seed: UInt64 = 0
         /// Encoding of recordings.
@@ -85,6 +90,9 @@ public final class Augmenter {
         let draw: ParentSchedule.Draw
         let windows: [ItemWindows]
         let failure: ItemFailure?
+        /// Codes of each parent's labels, and those to decode with.
+        var parentCodes: [[Int]] = []
+        var codes: [Int] = []
     }
 
     /// Latents are decoded for this many items at once.
@@ -108,6 +116,8 @@ public final class Augmenter {
     ) throws {
         let schedule = try ParentSchedule(
             parents, method: configuration.method, seed: configuration.seed)
+        let labelling = try Labelling(
+            model.configuration.conditioning, assignments: configuration.assignments)
         let preprocessing = file.record.preprocessing
         let gate = LargeFileGate()
         let reader = ReadAhead(
@@ -116,8 +126,10 @@ public final class Augmenter {
             byteCount: { $0.windows.reduce(0) { $0 + $1.byteCount } }
         ) { draw in
             var windows: [ItemWindows] = []
+            var parentCodes: [[Int]] = []
             for parent in draw.parents {
                 do {
+                    parentCodes.append(try labelling.codes(of: parent))
                     windows.append(try preprocessing.windows(ofFile: parent.path, gate: gate))
                 } catch {
                     return Prepared(
@@ -125,7 +137,9 @@ public final class Augmenter {
                         failure: ItemFailure(item: parent, error: ItemError(error)))
                 }
             }
-            return Prepared(draw: draw, windows: windows, failure: nil)
+            return Prepared(
+                draw: draw, windows: windows, failure: nil, parentCodes: parentCodes,
+                codes: labelling.codes(parent: parentCodes.first, draw: draw.index))
         }
         let renderer = Renderer(file: file, configuration: configuration)
         var failedPaths: Set<String> = []
@@ -163,10 +177,12 @@ public final class Augmenter {
     /// Draws the latents of a chunk and decodes them in one batch.
     private func decode(_ chunk: [Prepared]) throws -> [Renderer.Job] {
         try withoutGradients {
-            let latentCount = model.configuration.latentCount
+            let latentCount = model.noiseCount
             var mixes: [Double?] = []
             var noise: [Float] = []
             var counts: [Int] = []
+            var choices: [Float] = []
+            var codes: [[Int]] = []
             for prepared in chunk {
                 var generator = prepared.draw.generator
                 // Parents of unequal length share as many windows as the shorter one has.
@@ -176,26 +192,30 @@ public final class Augmenter {
                         ? 0.2 + 0.6 * Double(generator.uniform()) : nil)
                 counts.append(count)
                 noise += generator.normals(count * latentCount)
+                choices += (0..<count).map { _ in generator.uniform() }
+                codes += [[Int]](repeating: prepared.codes, count: count)
             }
+            let condition = try model.condition(codes)
             let total = counts.reduce(0, +)
             let noiseTensor = try Tensor(noise, shape: [total, latentCount]).to(model.device)
             let z: Tensor
             switch configuration.method {
             case .prior:
-                z = noiseTensor
+                z = try model.priorLatents(
+                    noise: noiseTensor, choices: choices, condition: condition)
             case .posterior:
-                let posterior = try encode(chunk, parent: 0, counts: counts)
-                z = try posterior.sample(noise: noiseTensor * configuration.spread)
+                z = try encode(
+                    chunk, parent: 0, counts: counts, noise: noiseTensor * configuration.spread)
             case .interpolate:
-                let first = try encode(chunk, parent: 0, counts: counts).mean
-                let second = try encode(chunk, parent: 1, counts: counts).mean
+                let first = try encode(chunk, parent: 0, counts: counts)
+                let second = try encode(chunk, parent: 1, counts: counts)
                 let weights = zip(mixes, counts).flatMap { mix, count in
                     [Float](repeating: Float(mix ?? 0), count: count)
                 }
                 let t = try Tensor(weights, shape: [total, 1]).to(model.device)
                 z = try first + (second - first) * t
             }
-            let decoded = try model.decode(z).mean.floats()
+            let decoded = try model.decode(z, condition: condition).mean.floats()
             let length = model.configuration.elementCount
             var jobs: [Renderer.Job] = []
             var start = 0
@@ -204,18 +224,68 @@ public final class Augmenter {
                 jobs.append(
                     Renderer.Job(
                         draw: prepared.draw, parents: prepared.windows,
-                        windows: Array(decoded[start..<end]), mix: mixes[index]))
+                        windows: Array(decoded[start..<end]), mix: mixes[index],
+                        codes: prepared.codes))
                 start = end
             }
             return jobs
         }
     }
 
-    private func encode(_ chunk: [Prepared], parent: Int, counts: [Int]) throws -> Posterior {
+    private func encode(
+        _ chunk: [Prepared], parent: Int, counts: [Int], noise: Tensor? = nil
+    ) throws -> Tensor {
         var values: [Float] = []
+        var codes: [[Int]] = []
         for (prepared, count) in zip(chunk, counts) {
             values += prepared.windows[parent].values(0..<count)
+            codes += [[Int]](repeating: prepared.parentCodes[parent], count: count)
         }
-        return try model.encode(model.batch(values))
+        return try model.latents(
+            of: model.batch(values), condition: model.condition(codes), noise: noise)
+    }
+}
+
+/// Which labels parents have and new items get.
+private struct Labelling: Sendable {
+    let conditioning: Conditioning?
+    let assigned: [Int?]
+    /// Combinations that training saw and that fit what is assigned.
+    let combinations: [[Int]]
+
+    init(_ conditioning: Conditioning?, assignments: [String: String]) throws(LatentError) {
+        guard let conditioning else {
+            guard assignments.isEmpty else {
+                throw LatentError(
+                    .usage, "the model is not conditioned on labels",
+                    hint: "leave --condition out, or train with --condition class")
+            }
+            (self.conditioning, assigned, combinations) = (nil, [], [])
+            return
+        }
+        let assigned = try conditioning.codes(ofAssignments: assignments)
+        self.conditioning = conditioning
+        self.assigned = assigned
+        let fitting = conditioning.combinations.filter { codes in
+            zip(codes, assigned).allSatisfy { $1 == nil || $0 == $1 }
+        }
+        // A combination that training never saw may still be asked for whole.
+        let whole = assigned.compactMap { $0 }
+        combinations = fitting.isEmpty && whole.count == assigned.count ? [whole] : fitting
+        guard !combinations.isEmpty else {
+            throw LatentError(
+                .usage, "no training file had these labels together",
+                hint: "give a value of each of \(conditioning.names.joined(separator: ", "))")
+        }
+    }
+
+    func codes(of parent: Item) throws(LatentError) -> [Int] {
+        try conditioning?.codes(of: parent) ?? []
+    }
+
+    func codes(parent: [Int]?, draw: Int) -> [Int] {
+        guard conditioning != nil else { return [] }
+        guard let parent else { return combinations[draw % combinations.count] }
+        return zip(parent, assigned).map { $1 ?? $0 }
     }
 }

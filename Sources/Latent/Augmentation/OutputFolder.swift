@@ -23,6 +23,7 @@ public final class OutputFolder {
         var seed: UInt64 = 0
         var draw = 0
         var mix: Double?
+        var attributes: [String: String]?
         var model_sha256 = ""
     }
 
@@ -76,6 +77,7 @@ public final class OutputFolder {
         manifestLine.seed = configuration.seed
         manifestLine.draw = item.drawIndex
         manifestLine.mix = item.mix
+        manifestLine.attributes = item.attributes.isEmpty ? nil : item.attributes
         manifestLine.model_sha256 = "\(modelHash)"
         do {
             try manifest.write(contentsOf: try ModelFile.encoder.encode(manifestLine) + [0x0A])

@@ -12,6 +12,8 @@ struct Renderer: Sendable {
         let windows: [Float]
         /// Where between two parents, 0…1.
         let mix: Double?
+        /// Codes of the labels that it was decoded with.
+        let codes: [Int]
     }
 
     let file: ModelFile
@@ -28,10 +30,12 @@ struct Renderer: Sendable {
         }
         return SyntheticItem(
             bytes: bytes, fileExtension: record.preprocessing.domain == .image ? "png" : "wav",
-            label: job.draw.parents.first?.label
+            label: record.configuration.conditioning?.label(of: job.codes)
+                ?? job.draw.parents.first?.label
                 ?? (record.labels.count == 1 ? record.labels.first : nil),
             parents: zip(job.draw.parents, job.parents).map { .init(path: $0.path, hash: $1.hash) },
-            drawIndex: job.draw.index, mix: job.mix)
+            drawIndex: job.draw.index, mix: job.mix,
+            attributes: record.configuration.conditioning?.values(of: job.codes) ?? [:])
     }
 
     private func image(_ job: Job, view: PixelView) throws -> Image {

@@ -13,6 +13,7 @@ public struct Inputs: Sequence {
     private let arguments: [String]
     private let domain: Domain?
     private let separator: Separator
+    private let attributeNames: [String]
     /// Counts what a walk left out.
     public let omissions = Omissions()
 
@@ -38,9 +39,12 @@ public struct Inputs: Sequence {
     ///   - arguments: as on the command line
     ///   - domain: the kind of files that a walk takes; nil takes both
     ///   - separator: what ends a path on standard input
+    ///   - attributeNames: columns of manifests whose values items are to carry; `class` is the
+    ///     class folder or the column `label`
     /// - Throws: ``LatentError`` with code `.notFound`
     public init(
-        _ arguments: [String], domain: Domain?, separator: Separator = .newline
+        _ arguments: [String], domain: Domain?, separator: Separator = .newline,
+        attributeNames: [String] = []
     ) throws(LatentError) {
         for argument in arguments where argument != "-" {
             guard FileManager.default.fileExists(atPath: argument) else {
@@ -57,13 +61,14 @@ public struct Inputs: Sequence {
         self.arguments = arguments
         self.domain = domain
         self.separator = separator
+        self.attributeNames = attributeNames
     }
 
     /// Goes through the items once.
     public func makeIterator() -> Iterator {
         Iterator(
             pending: arguments.reversed().map { .argument($0) }, domain: domain,
-            separator: separator, omissions: omissions)
+            separator: separator, attributeNames: attributeNames, omissions: omissions)
     }
 
     /// A depth-first walk; what is still to do is a stack.
@@ -79,6 +84,7 @@ public struct Inputs: Sequence {
         var pending: [Pending]
         let domain: Domain?
         let separator: Separator
+        let attributeNames: [String]
         let omissions: Omissions
 
         /// The next item.
@@ -92,13 +98,15 @@ public struct Inputs: Sequence {
                 case .folder(let path, let components):
                     push(folder: path, components: components)
                 case .file(let path, let components):
-                    return Item(path: path, componentsBelowRoot: components)
+                    return Item(
+                        path: path, componentsBelowRoot: components,
+                        attributeNames: attributeNames)
                 case .lines(let reader):
                     guard let line = reader.next() else { continue }
                     pending.append(top)
-                    if !line.isEmpty { return Self.single(line) }
+                    if !line.isEmpty { return single(line) }
                 case .manifest(let manifest):
-                    guard let item = manifest.next() else { continue }
+                    guard let item = manifest.next(attributeNames) else { continue }
                     pending.append(top)
                     return item
                 }
@@ -118,8 +126,10 @@ public struct Inputs: Sequence {
             }
         }
 
-        private static func single(_ path: String) -> Item {
-            Item(path: path, componentsBelowRoot: [path.lastPathComponent])
+        private func single(_ path: String) -> Item {
+            Item(
+                path: path, componentsBelowRoot: [path.lastPathComponent],
+                attributeNames: attributeNames)
         }
 
         /// What a folder holds.

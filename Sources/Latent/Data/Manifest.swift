@@ -83,7 +83,7 @@ final class Manifest {
 
     /// The next item; a line that names no file becomes an item that cannot be read, so that it is
     /// reported and not lost.
-    func next() -> Item? {
+    func next(_ attributeNames: [String] = []) -> Item? {
         while let line = reader.next() {
             guard !line.allSatisfy(\.isWhitespace) else { continue }
             var values: [String: String] = [:]
@@ -101,13 +101,16 @@ final class Manifest {
             guard let path = values["path"] ?? values["file"] else {
                 return Item(
                     path: line, relativePath: String(line.lastPathComponent), label: nil,
-                    split: nil)
+                    split: nil, attributes: attributeNames.map { _ in nil })
             }
             let full = path.hasPrefix("/") ? path : folder + path
             return Item(
                 path: full,
                 relativePath: path.hasPrefix("/") ? String(path.lastPathComponent) : path,
-                label: values["label"], split: values["split"]?.lowercased())
+                label: values["label"], split: values["split"]?.lowercased(),
+                attributes: attributeNames.map {
+                    values[$0] ?? ($0 == Item.className ? values["label"] : nil)
+                })
         }
         return nil
     }

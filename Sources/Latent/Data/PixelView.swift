@@ -7,6 +7,8 @@ public struct PixelView: Codable, Sendable, Equatable {
     public var channelCount: Int
     /// What shows through transparent pixels, 0…1.
     public var background: Float = 0
+    /// Whether values become 0 or 1, at one half, after resizing.
+    public var binarises = false
 
     /// Makes a view.
     public init(channelCount: Int) { self.channelCount = channelCount }

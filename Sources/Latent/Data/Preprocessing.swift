@@ -99,11 +99,19 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         return try gate.run(bytes) {
             let (map, source) = try features(of: bytes, path: path)
             return ItemWindows(
-                map: try windowing.fitted(map), windowing: windowing,
+                map: finished(try windowing.fitted(map)), windowing: windowing,
                 count: windowing.windowCount(height: map.height, width: map.width),
                 mapHeight: map.height, mapWidth: map.width, source: source,
                 hash: ContentHash(of: bytes))
         }
+    }
+
+    /// What can be done only at the size that the model reads.
+    private func finished(_ map: FeatureMap) -> FeatureMap {
+        guard case .pixels(let view) = view, view.binarises else { return map }
+        return FeatureMap(
+            channelCount: map.channelCount, height: map.height, width: map.width,
+            values: map.values.map { $0 >= 0.5 ? 1 : 0 })
     }
 }
 

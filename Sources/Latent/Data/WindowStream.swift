@@ -1,12 +1,20 @@
 import Foundation
 import Torch
 
-/// A batch of windows on the host.
+/// A batch of windows on the host, or this process's rows of one.
 struct WindowBatch {
     /// `count` windows of [C, H, W].
     var values: [Float]
+    /// What the encoder reads instead, where that differs from what it is to be decoded to.
+    var inputs: [Float]?
     /// Number of windows.
     var count: Int
+    /// Windows of the whole batch.
+    var wholeCount: Int
+    /// Places of the windows in the whole batch.
+    var positions: [Int]
+    /// Indices of the windows' items.
+    var items: [Int]
     /// For each window, the content word of its item and its index in it.
     var keys: [(contentWord: UInt64, window: Int)]
 }
@@ -20,18 +28,51 @@ final class WindowSource: Sendable {
     private let gate = LargeFileGate()
 
     private let poolByteLimit: Int
+    private let conditionCodes: [[Int]]
+    private let classWeights: [String?: Float]
 
     /// Makes a source that keeps `cacheByteLimit` of windows decoded between epochs and shuffles
     /// `poolByteLimit` of them among each other.
     init(
         _ items: [SurveyedItem], preprocessing: Preprocessing, threadCount: Int,
-        cacheByteLimit: Int = 160 << 20, poolByteLimit: Int = 48 << 20
-    ) {
+        conditioning: Conditioning? = nil, cacheByteLimit: Int = 160 << 20,
+        poolByteLimit: Int = 48 << 20
+    ) throws(LatentError) {
         self.items = items
         self.preprocessing = preprocessing
         self.threadCount = threadCount
         self.poolByteLimit = poolByteLimit
         cache = WindowCache(byteLimit: cacheByteLimit)
+        var codes: [[Int]] = []
+        if let conditioning {
+            for item in items { codes.append(try conditioning.codes(of: item.item)) }
+        }
+        conditionCodes = codes
+        let sizes = Dictionary(grouping: items, by: \.item.label).mapValues(\.count)
+        classWeights = sizes.mapValues { Float(items.count) / Float(sizes.count * $0) }
+    }
+
+    /// The codes of an item's labels; empty without conditioning.
+    func codes(_ index: Int) -> [Int] { conditionCodes.isEmpty ? [] : conditionCodes[index] }
+
+    /// What a window of an item weighs for all classes to weigh the same; 1 on average.
+    func balanceWeight(_ index: Int) -> Float { classWeights[items[index].item.label] ?? 1 }
+
+    /// Indices of a pass in which all classes are equally frequent: as many as there are items.
+    fileprivate func balancedIndices(using generator: inout Generator) -> [Int] {
+        let groups = Dictionary(grouping: items.indices) { items[$0].item.label }
+            .sorted { ($0.key ?? "") < ($1.key ?? "") }.map(\.value)
+        var indices: [Int] = []
+        for (rank, group) in groups.enumerated() {
+            // Whole rounds of the class and a part of one, so that no item is left out for long.
+            let target = (rank + 1) * items.count / groups.count - rank * items.count / groups.count
+            var drawn: [Int] = []
+            while drawn.count < target {
+                drawn += group.shuffled(using: &generator).prefix(target - drawn.count)
+            }
+            indices += drawn
+        }
+        return indices.shuffled(using: &generator)
     }
 
     /// Number of windows of an item, from its size alone.
@@ -79,61 +120,124 @@ final class WindowSource: Sendable {
     ///   - generator: the source of the order; nil keeps the order of the items
     ///   - batchSize: windows of a batch; the last one may be smaller
     ///   - skipping: batches that are left out at the start
+    ///   - balanced: whether all classes are equally frequent
+    ///   - team: the processes that divide each batch; this one reads the items of its rows only
     /// - Returns: the pass, before its first batch
-    func batches(shuffledBy generator: Generator?, batchSize: Int, skipping: Int = 0) -> Pass {
-        Pass(self, generator: generator, batchSize: batchSize, skipping: skipping)
+    func batches(
+        shuffledBy generator: Generator?, batchSize: Int, skipping: Int = 0,
+        balanced: Bool = false, team: Team = .alone
+    ) -> Pass {
+        Pass(
+            self, generator: generator, batchSize: batchSize, skipping: skipping,
+            balanced: balanced, team: team)
     }
 
     /// One pass over the windows.
     final class Pass {
         private let source: WindowSource
         private let batchSize: Int
+        private let team: Team
         private let reader: ReadAhead<Int, Result<ItemWindows, FileChanged>>
-        private let poolSizes: [Int]
+        private let indices: [Int]
+        /// Places in `indices` where pools begin, and their end.
+        private let poolStarts: [Int]
         private var generator: Generator?
-        private var pool: [ItemWindows] = []
-        private var order: [(item: Int, window: Int)] = []
+        private var pool: [ItemWindows?] = []
+        private var order: [Entry] = []
         private var position = 0
         private var poolIndex = 0
         private var toSkip: Int
         /// Batches of the whole pass, those skipped included.
         let batchCount: Int
 
-        init(_ source: WindowSource, generator: Generator?, batchSize: Int, skipping: Int) {
+        /// A window: its item's place in the pool, and its index in it.
+        private struct Entry {
+            let item: Int
+            let window: Int
+        }
+
+        init(
+            _ source: WindowSource, generator: Generator?, batchSize: Int, skipping: Int,
+            balanced: Bool, team: Team
+        ) {
             self.source = source
             self.batchSize = batchSize
+            self.team = team
             self.generator = generator
             var indices = Array(source.items.indices)
             if var generator {
-                indices.shuffle(using: &generator)
+                if balanced {
+                    indices = source.balancedIndices(using: &generator)
+                } else {
+                    indices.shuffle(using: &generator)
+                }
                 self.generator = generator
             }
+            self.indices = indices
             let windowBytes =
                 source.preprocessing.windowing.height * source.preprocessing.windowing.width
                 * source.preprocessing.channelCount * 4
-            var sizes: [Int] = []
+            var starts = [0]
             var batches = 0
-            var pooled = 0
             var windows = 0
             for (place, index) in indices.enumerated() {
-                pooled += 1
                 windows += source.windowCount(source.items[index])
                 if windows * windowBytes >= source.poolByteLimit && windows >= batchSize
                     || place == indices.count - 1
                 {
-                    sizes.append(pooled)
+                    starts.append(place + 1)
                     batches += (windows + batchSize - 1) / batchSize
-                    (pooled, windows) = (0, 0)
+                    windows = 0
                 }
             }
-            poolSizes = sizes
+            poolStarts = starts
             batchCount = batches
             toSkip = skipping
             let capacity = max(4, min(256, (16 << 20) / max(1, windowBytes)))
+            var wanted = indices
+            if team.size > 1 {
+                wanted = []
+                var generator = self.generator
+                for pool in 0..<starts.count - 1 {
+                    let order = Self.order(
+                        indices[starts[pool]..<starts[pool + 1]], of: source, using: &generator)
+                    let needed = Self.needed(order, batchSize: batchSize, team: team)
+                    for place in 0..<starts[pool + 1] - starts[pool] where needed.contains(place) {
+                        wanted.append(indices[starts[pool] + place])
+                    }
+                }
+            }
             reader = ReadAhead(
-                indices.makeIterator(), threadCount: source.threadCount, capacity: capacity,
+                wanted.makeIterator(), threadCount: source.threadCount, capacity: capacity,
                 byteCount: { (try? $0.get())?.byteCount ?? 0 }
             ) { source.load($0) }
+        }
+
+        /// The windows of a pool in the order in which they are seen.
+        private static func order(
+            _ indices: ArraySlice<Int>, of source: WindowSource, using generator: inout Generator?
+        ) -> [Entry] {
+            var order: [Entry] = []
+            for (place, index) in indices.enumerated() {
+                for window in 0..<source.windowCount(source.items[index]) {
+                    order.append(Entry(item: place, window: window))
+                }
+            }
+            if var shuffling = generator {
+                order.shuffle(using: &shuffling)
+                generator = shuffling
+            }
+            return order
+        }
+
+        /// Places in the pool of the items that this process needs windows of.
+        private static func needed(_ order: [Entry], batchSize: Int, team: Team) -> Set<Int> {
+            var needed: Set<Int> = []
+            for (place, entry) in order.enumerated()
+            where place % batchSize % team.size == team.rank {
+                needed.insert(entry.item)
+            }
+            return needed
         }
 
         /// The next batch, or nil at the end of the pass.
@@ -154,27 +258,35 @@ final class WindowSource: Sendable {
             }
         }
 
-        private func batch(_ entries: ArraySlice<(item: Int, window: Int)>) -> WindowBatch {
-            var batch = WindowBatch(values: [], count: entries.count, keys: [])
-            for entry in entries {
-                let windows = pool[entry.item]
+        private func batch(_ entries: ArraySlice<Entry>) -> WindowBatch {
+            var batch = WindowBatch(
+                values: [], count: 0, wholeCount: entries.count, positions: [], items: [],
+                keys: [])
+            let start = poolStarts[poolIndex - 1]
+            for (place, entry) in entries.enumerated() where place % team.size == team.rank {
+                guard let windows = pool[entry.item] else { continue }
                 batch.values += windows.values(entry.window..<entry.window + 1)
+                batch.count += 1
+                batch.positions.append(place)
+                batch.items.append(indices[start + entry.item])
                 batch.keys.append((windows.hash.word, entry.window))
             }
             return batch
         }
 
         private func fillPool() throws -> Bool {
-            guard poolIndex < poolSizes.count else { return false }
-            pool.removeAll(keepingCapacity: true)
-            order.removeAll(keepingCapacity: true)
+            guard poolIndex + 1 < poolStarts.count else { return false }
+            let places = indices[poolStarts[poolIndex]..<poolStarts[poolIndex + 1]]
+            order = Self.order(places, of: source, using: &generator)
+            let needed =
+                team.size > 1 ? Self.needed(order, batchSize: batchSize, team: team) : nil
+            pool = [ItemWindows?](repeating: nil, count: places.count)
             position = 0
-            for _ in 0..<poolSizes[poolIndex] {
+            for place in 0..<places.count where needed?.contains(place) ?? true {
                 guard let result = reader.next() else { break }
                 switch result {
                 case .success(let windows):
-                    for window in 0..<windows.count { order.append((pool.count, window)) }
-                    pool.append(windows)
+                    pool[place] = windows
                 case .failure(let changed):
                     throw LatentError(
                         .data, path: changed.path,
@@ -183,10 +295,6 @@ final class WindowSource: Sendable {
                 }
             }
             poolIndex += 1
-            if var generator {
-                order.shuffle(using: &generator)
-                self.generator = generator
-            }
             return !order.isEmpty
         }
     }

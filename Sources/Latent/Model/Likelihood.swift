@@ -1,72 +1,76 @@
-import Foundation
 import Torch
+
+/// p(x|z) for a batch of latents: what the decoder gives.
+public protocol Likelihood {
+    /// E[x|z], [B, C, H, W].
+    var mean: Tensor { get throws }
+
+    /// log p(x|z) of each window in nats, with all constants, [B].
+    ///
+    /// - Parameter x: [B, C, H, W] in 0…1
+    /// - Throws: `TorchError` when the shapes do not fit
+    func logProbability(of x: Tensor) throws -> Tensor
+}
+
+/// A family of p(x|z): how the numbers that a decoder gives become a distribution.
+///
+/// One more family is one more file in `Likelihoods/`, its case in ``LikelihoodKind`` and a test.
+protocol LikelihoodFamily: Sendable {
+    /// Numbers that the decoder gives for each pixel of C channels.
+    func outputChannelCount(of channelCount: Int) -> Int
+
+    /// The distribution of a decoder's output.
+    ///
+    /// - Parameters:
+    ///   - output: [B, K, H, W], K = ``outputChannelCount(of:)``
+    ///   - logScale: the one log-scale of all elements, a single number, for families that have one
+    func distribution(of output: Tensor, logScale: Tensor) throws -> any Likelihood
+
+    /// Whether all elements share one scale, which is not learned by gradients but set to its
+    /// optimum: the logarithm of the mean of ``scaleError(of:at:)``.
+    var hasSharedScale: Bool { get }
+
+    /// For families with a shared scale: what it is the mean of, element by element.
+    func scaleError(of output: Tensor, at x: Tensor) throws -> Tensor
+
+    /// The smallest scale that is taken for real: below it, it says more of quantisation than of
+    /// the data.
+    var scaleFloor: Double { get }
+
+    /// Whether values are steps of 8 bits, so that log p is of probabilities and not of densities.
+    var isDiscrete: Bool { get }
+}
+
+extension LikelihoodFamily {
+    func outputChannelCount(of channelCount: Int) -> Int { channelCount }
+    var hasSharedScale: Bool { false }
+    func scaleError(of output: Tensor, at x: Tensor) throws -> Tensor { try (x - output).squared() }
+    var scaleFloor: Double { 7.7e-6 }
+    var isDiscrete: Bool { false }
+}
 
 /// The families of p(x|z).
 public enum LikelihoodKind: String, Codable, Sendable, CaseIterable {
     /// Independent Bernoulli per element; the values 0…1 are taken as probabilities.
     case bernoulli
+    /// Bernoulli's shape, made a density on 0…1.
+    case continuousBernoulli = "continuous-bernoulli"
     /// Gaussian with one variance for all elements, at its optimum: the σ-VAE.
     case gaussian
     /// Gaussian with a variance for each element, fitted after encoder and mean are done.
     case gaussianPerElement = "gaussian-per-element"
-}
+    /// Laplace with one scale for all elements, at its optimum.
+    case laplace
+    /// Mixture of logistics over the 256 steps of 8 bits, channels conditioned on each other.
+    case logisticMixture = "logistic-mixture"
 
-/// p(x|z) for a batch of latents: what the decoder gives.
-public enum Likelihood {
-    /// Logits, [B, C, H, W].
-    case bernoulli(logits: Tensor)
-    /// Mean [B, C, H, W], and log σ² of the same shape or a single number for all.
-    case gaussian(mean: Tensor, logVariance: Tensor)
-
-    /// Below this a variance says more of quantisation than of the data: (1/255)²/2.
-    static let varianceFloor = 7.7e-6
-
-    /// E[x|z], [B, C, H, W]: probabilities of a Bernoulli, the mean of a Gaussian.
-    public var mean: Tensor {
-        get throws {
-            switch self {
-            case .bernoulli(let logits): try logits.sigmoid()
-            case .gaussian(let mean, _): mean
-            }
-        }
-    }
-
-    /// log p(x|z) of each window in nats, with all constants, [B].
-    ///
-    /// A Bernoulli is a distribution of 0 and 1; for values between them this is the customary
-    /// cross-entropy, not a normalised density.
-    ///
-    /// - Parameter x: [B, C, H, W] in 0…1
-    /// - Returns: [B]
-    /// - Throws: `TorchError` when the shapes do not fit
-    public func logProbability(of x: Tensor) throws -> Tensor {
+    var family: any LikelihoodFamily {
         switch self {
-        case .bernoulli(let logits):
-            return try -(binaryCrossEntropy(logits: logits, target: x).sumPerItem())
-        case .gaussian(let mean, let logVariance):
-            let squared = try (x - mean).squared()
-            let log2Pi = Foundation.log(2 * Double.pi)
-            if logVariance.shape.isEmpty {
-                // One variance: sum the squares first, then scale [B] numbers only.
-                let elements = Double(x.shape.dropFirst().reduce(1, *))
-                let constant = try (logVariance + log2Pi) * (-0.5 * elements)
-                return try constant
-                    - squared.sumPerItem() * ((-logVariance).exp() * 0.5)
-            }
-            return try (squared * (-logVariance).exp() + logVariance + log2Pi).sumPerItem() * -0.5
+        case .bernoulli: BernoulliFamily()
+        case .continuousBernoulli: ContinuousBernoulliFamily()
+        case .gaussian, .gaussianPerElement: GaussianFamily()
+        case .laplace: LaplaceFamily()
+        case .logisticMixture: LogisticMixtureFamily()
         }
-    }
-
-    /// The Gaussian whose one variance is the best for this batch: the mean squared error.
-    ///
-    /// The gradient flows through the variance as well, so that -log p becomes
-    /// N/2 · log MSE + constant.
-    ///
-    /// Source: Rybkin, Daniilidis & Levine, "Simple and effective VAE training with calibrated
-    /// decoders" (σ-VAE), ICML 2021, section 4. Differs: the variance is floored.
-    static func optimalGaussian(mean: Tensor, for x: Tensor) throws -> Likelihood {
-        let error = try (x - mean).squared().mean()
-        let floor = try Tensor.full(varianceFloor, shape: [], device: error.device)
-        return .gaussian(mean: mean, logVariance: try error.maximum(floor).log())
     }
 }

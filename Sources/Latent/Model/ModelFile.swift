@@ -76,15 +76,15 @@ public struct ModelFile: Sendable {
     public var weights: [String: HostTensor]
 
     static let format = "latent-model"
-    static let formatVersion = 1
-    private static let variancePath = "likelihood.log_variance"
+    static let formatVersion = 2
+    private static let logScalePath = "likelihood.log_scale"
 
     /// Makes a file from a trained model.
     public init(record: ModelRecord, model: VAE) throws {
         self.record = record
         weights = try model.parameters.values()
-        weights[Self.variancePath] = HostTensor(
-            shape: [1], values: [Float(model.sharedLogVariance)])
+        weights[Self.logScalePath] = HostTensor(
+            shape: [1], values: [Float(model.sharedLogScale)])
     }
 
     /// The bytes of the file; equal models give equal bytes.
@@ -199,7 +199,7 @@ public struct ModelFile: Sendable {
         } catch {
             throw LatentError(.model, error.message, hint: "train the model again")
         }
-        model.sharedLogVariance = Double(weights[Self.variancePath]?.values.first ?? 0)
+        model.sharedLogScale = Double(weights[Self.logScalePath]?.values.first ?? 0)
         return model
     }
 }

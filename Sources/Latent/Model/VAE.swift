@@ -1,7 +1,8 @@
 import Foundation
 import Torch
 
-/// A variational autoencoder: encoder q(z|x), decoder p(x|z), prior N(0, I).
+/// A variational autoencoder: posterior q(z|x), decoder p(x|z), prior p(z); flat or hierarchical,
+/// conditioned on labels or not.
 ///
 /// Source: Kingma & Welling, "Auto-encoding variational Bayes", ICLR 2014.
 public final class VAE {
@@ -9,15 +10,16 @@ public final class VAE {
     public let configuration: VAEConfiguration
     /// The weights by path.
     public let parameters: Parameters
-    /// log σ² of the Gaussian with one variance: what training found; in nats.
-    public var sharedLogVariance = 0.0
+    /// The one log-scale of all elements that training found, for likelihoods that have one: log σ²
+    /// of a Gaussian, log b of a Laplace.
+    public var sharedLogScale = 0.0
 
-    private let encoder: EncoderNetwork
-    private let decoder: DecoderNetwork
+    private let latents: any LatentStructure
     private let variance: VarianceNetwork?
+    private let family: any LikelihoodFamily
 
-    /// The paths of what the evidence lower bound trains, and of what is fitted after it.
-    static let boundPaths = ["encoder.", "decoder."]
+    /// The paths of what the objective trains, and of what is fitted after it.
+    static let boundPaths = ["encoder.", "decoder.", "prior."]
     static let variancePaths = ["variance."]
 
     /// Makes a model with initial weights.
@@ -32,8 +34,9 @@ public final class VAE {
         self.configuration = configuration
         parameters = Parameters(
             device: device, generator: Generator(seed: seed, Stream.weights.rawValue))
-        encoder = try EncoderNetwork(parameters.root["encoder"], configuration)
-        decoder = try DecoderNetwork(parameters.root["decoder"], configuration)
+        family = configuration.likelihood.family
+        latents = try configuration.objective.kind.objective(configuration.objective).latents(
+            BuildingSite(configuration: configuration, root: parameters.root))
         variance =
             configuration.likelihood == .gaussianPerElement
             ? try VarianceNetwork(parameters.root["variance"], configuration) : nil
@@ -41,6 +44,12 @@ public final class VAE {
 
     /// Where inputs have to be.
     public var device: Device { parameters.device }
+
+    /// Standard normal numbers that one draw of z takes: latent dimensions of all layers.
+    public var noiseCount: Int { latents.dimensionCount }
+
+    /// Windows that the prior is made of, where it is, [K, C, H, W]; a parameter.
+    var pseudoInputs: Tensor? { latents.pseudoInputs }
 
     /// Makes a batch tensor on the model's device from windows in row-major order.
     public func batch(_ values: [Float]) throws -> Tensor {
@@ -51,116 +60,188 @@ public final class VAE {
         ).to(device)
     }
 
-    /// q(z|x): [B, C, H, W] in 0…1 → Gaussian over [B, D].
-    public func encode(_ x: Tensor) throws -> Posterior { try encoder(x) }
+    /// One-hot labels of a batch, [B, Y]; nil for a model without.
+    public func condition(_ codes: [[Int]]) throws -> Tensor? {
+        guard let conditioning = configuration.conditioning else { return nil }
+        return try Tensor(
+            conditioning.oneHot(codes), shape: [codes.count, conditioning.count]
+        ).to(device)
+    }
 
-    /// p(x|z): [B, D] → distribution over [B, C, H, W].
-    public func decode(_ z: Tensor) throws -> Likelihood {
-        let output = try decoder(z)
-        switch configuration.likelihood {
-        case .bernoulli:
-            return .bernoulli(logits: output)
-        case .gaussian, .gaussianPerElement:
-            if let variance {
-                return .gaussian(mean: output, logVariance: try variance(z) + sharedLogVariance)
-            }
-            return .gaussian(
-                mean: output,
-                logVariance: try Tensor.full(sharedLogVariance, shape: [], device: device))
+    /// One draw or several of z ~ q(z|x), decoded.
+    struct Inference {
+        /// The stochastic layers from the top.
+        let layers: [LatentLayer]
+        /// What the decoder gave, [B·L, K, H, W].
+        let output: Tensor
+
+        /// z of all layers, [B·L, D].
+        var z: Tensor { get throws { try Tensor.concatenated(layers.map(\.z), axis: 1) } }
+
+        /// KL(q ‖ p) of all layers in nats, [B·L].
+        func divergence() throws -> Tensor { try total { try $0.divergence() } }
+
+        /// log q(z|x) - log p(z) at the z drawn, [B·L].
+        func logRatio() throws -> Tensor { try total { try $0.logRatio() } }
+
+        private func total(_ figure: (LatentLayer) throws -> Tensor) throws -> Tensor {
+            var sum = try figure(layers[0])
+            for layer in layers.dropFirst() { sum = try sum + figure(layer) }
+            return sum
         }
     }
 
-    /// The two halves of the evidence lower bound of each window, one draw of z.
-    ///
-    /// A Gaussian takes the variance that is best for this batch, not the stored one.
+    /// Draws z ~ q(z|x), L times for each window.
     ///
     /// - Parameters:
-    ///   - x: [B, C, H, W]
-    ///   - noise: [B, D]
-    /// - Returns: E[log p(x|z)] and KL of each window, [B] in nats, and the mean squared error
-    /// - Throws: `TorchError` when the shapes do not fit
-    func bound(of x: Tensor, noise: Tensor) throws -> (
-        reconstruction: Tensor, klDivergence: Tensor, squaredError: Tensor
-    ) {
-        let posterior = try encode(x)
-        let output = try decoder(posterior.sample(noise: noise))
-        let likelihood: Likelihood =
-            configuration.likelihood == .bernoulli
-            ? .bernoulli(logits: output)
-            : try .optimalGaussian(mean: output, for: x)
-        let squaredError = try withoutGradients { try (x - likelihood.mean).squared().mean() }
-        return (
-            try likelihood.logProbability(of: x), try posterior.klDivergence(), squaredError
-        )
+    ///   - x: [B, C, H, W] in 0…1
+    ///   - condition: [B, Y], of a conditional model
+    ///   - noise: [B·L, D], the draws of a window together
+    ///   - drawCount: L
+    func infer(
+        _ x: Tensor, condition: Tensor? = nil, noise: Tensor, drawCount: Int = 1
+    ) throws -> Inference {
+        let (layers, output) = try latents.infer(
+            x, condition: condition, noise: noise, drawCount: drawCount)
+        return Inference(layers: layers, output: output)
     }
 
-    /// What L draws say of each window of a batch.
+    /// z of windows: means of q(z|x), or draws where noise is given, [B, D].
+    ///
+    /// Of a hierarchical model each layer's mean is that given the means above it.
+    public func latents(of x: Tensor, condition: Tensor? = nil, noise: Tensor? = nil) throws
+        -> Tensor
+    {
+        let drawn =
+            try noise ?? Tensor.zeros(shape: [x.shape[0], noiseCount], device: device)
+        return try infer(x, condition: condition, noise: drawn).z
+    }
+
+    /// z ~ p(z): from standard normal noise [N, D] and uniform numbers in 0…1, [N].
+    public func priorLatents(noise: Tensor, choices: [Float], condition: Tensor? = nil) throws
+        -> Tensor
+    {
+        try latents.prior(noise: noise, choices: choices, condition: condition)
+    }
+
+    /// p(x|z): [N, D] → distribution over [N, C, H, W].
+    public func decode(_ z: Tensor, condition: Tensor? = nil) throws -> any Likelihood {
+        try likelihood(of: latents.output(of: z, condition: condition), z: z)
+    }
+
+    /// The distribution of what the decoder gave, at the scale that training found.
+    func likelihood(of output: Tensor, z: Tensor) throws -> any Likelihood {
+        if let variance {
+            return Gaussian(mean: output, logVariance: try variance(z) + sharedLogScale)
+        }
+        return try family.distribution(
+            of: output, logScale: Tensor.full(sharedLogScale, shape: [], device: device))
+    }
+
+    /// The distribution of what the decoder gave, at the scale that is best for this batch.
+    ///
+    /// - Parameters:
+    ///   - x: as many rows as the output has
+    ///   - mean: over all elements of the batch, which may be divided among processes
+    func optimalLikelihood(
+        of output: Tensor, for x: Tensor, mean: (Tensor) throws -> Double
+    ) throws -> any Likelihood {
+        guard family.hasSharedScale else {
+            return try family.distribution(of: output, logScale: Tensor.zeros(shape: []))
+        }
+        let error = try withoutGradients { try mean(family.scaleError(of: output, at: x)) }
+        return try family.distribution(
+            of: output,
+            logScale: Tensor.full(
+                log(max(error, family.scaleFloor)), shape: [], device: device))
+    }
+
+    /// What L draws say of each window of a batch, [B] each.
     public struct Statistics {
-        /// Mean over the draws of log p(x|z), in nats, [B]: the reconstruction probability.
+        /// Mean over the draws of log p(x|z), in nats: the reconstruction probability.
         public let reconstruction: [Double]
-        /// KL(q(z|x) ‖ p(z)) in nats, [B].
+        /// KL(q(z|x) ‖ p(z)) in nats, a mean over the draws where it has no closed form.
         public let klDivergence: [Double]
-        /// Mean over draws and elements of (x - E[x|z])², [B].
+        /// Mean over draws and elements of (x - E[x|z])².
         public let meanSquaredError: [Double]
+        /// log (1/L) Σ p(x, z) / q(z|x) in nats: the importance-weighted bound (Burda 2016).
+        public let importanceBound: [Double]
     }
 
-    /// Estimates the reconstruction probability E[log p(x|z)] under q(z|x) of each window.
+    /// Estimates the reconstruction probability E[log p(x|z)] under q(z|x) of each window, and the
+    /// bounds of log p(x).
     ///
     /// - Parameters:
     ///   - x: [B, C, H, W]
+    ///   - condition: [B, Y], of a conditional model
     ///   - drawCount: L; the standard error falls as 1/√L
     ///   - noise: gives standard normal numbers [draws, D] for a window of the batch and some of its
     ///     draws; called for a chunk of draws at a time
     /// - Returns: figures of each window, on the host
     /// - Throws: `TorchError` when the shapes do not fit
-    /// - Complexity: one encoder pass, L decoder passes; memory grows with a chunk of draws, not L
+    /// - Complexity: L decoder passes, one encoder pass for each chunk of draws; memory grows with a
+    ///   chunk of draws, not with L
     ///
     /// Source: An & Cho, "Variational autoencoder based anomaly detection using reconstruction
     /// probability", SNUDM-TR-2015-03, algorithm 4. The mean of logarithms, as on page 8 there;
     /// all constants of the density are kept, so that the value is in nats.
     public func statistics(
-        of x: Tensor, drawCount: Int, noise: (_ window: Int, _ draws: Range<Int>) -> [Float]
+        of x: Tensor, condition: Tensor? = nil, drawCount: Int,
+        noise: (_ window: Int, _ draws: Range<Int>) -> [Float]
     ) throws -> Statistics {
         try withoutGradients {
             let batch = x.shape[0]
-            let latent = configuration.latentCount
-            let posterior = try encode(x)
             var reconstruction = [Double](repeating: 0, count: batch)
+            var divergence = [Double](repeating: 0, count: batch)
             var squaredError = [Double](repeating: 0, count: batch)
+            var logWeights = [[Double]](repeating: [], count: batch)
             // Draws are decoded in chunks, so that L may be thousands.
             let chunk = max(1, min(drawCount, Self.decodedElementLimit / max(1, x.count)))
             for start in stride(from: 0, to: drawCount, by: chunk) {
                 let count = min(chunk, drawCount - start)
                 var part: [Float] = []
-                part.reserveCapacity(batch * count * latent)
+                part.reserveCapacity(batch * count * noiseCount)
                 for window in 0..<batch { part += noise(window, start..<start + count) }
-                let z = try posterior.sample(
-                    noise: Tensor(part, shape: [batch * count, latent]).to(device),
+                let inference = try infer(
+                    x, condition: condition,
+                    noise: Tensor(part, shape: [batch * count, noiseCount]).to(device),
                     drawCount: count)
                 let repeated = try x.repeatedInterleaved(count)
-                let likelihood = try decode(z)
+                let likelihood = try likelihood(of: inference.output, z: inference.z)
                 let logs = try likelihood.logProbability(of: repeated).floats()
                 let errors = try (repeated - likelihood.mean).squared()
                     .reshaped([batch * count, -1]).mean(axes: [1]).floats()
+                let divergences = try inference.divergence().floats()
+                let ratios = try inference.logRatio().floats()
                 for index in 0..<batch * count {
                     reconstruction[index / count] += Double(logs[index])
+                    divergence[index / count] += Double(divergences[index])
                     squaredError[index / count] += Double(errors[index])
+                    logWeights[index / count].append(Double(logs[index]) - Double(ratios[index]))
                 }
             }
             let draws = Double(drawCount)
             return Statistics(
                 reconstruction: reconstruction.map { $0 / draws },
-                klDivergence: try posterior.klDivergence().floats().map(Double.init),
-                meanSquaredError: squaredError.map { $0 / draws })
+                klDivergence: divergence.map { $0 / draws },
+                meanSquaredError: squaredError.map { $0 / draws },
+                importanceBound: logWeights.map { logSumExp($0) - log(draws) })
         }
     }
 
-    /// Elements that are decoded at once: 4 million floats are 16 MB per activation.
+    /// Elements that are decoded at once: 1 million floats are 4 MB per activation.
     private static let decodedElementLimit = 1 << 20
+}
+
+/// log Σ exp, without overflow.
+func logSumExp(_ values: [Double]) -> Double {
+    guard let largest = values.max(), largest.isFinite else { return values.max() ?? -.infinity }
+    return largest + log(values.reduce(0) { $0 + exp($1 - largest) })
 }
 
 /// What random numbers are for; keeps the streams of one seed apart.
 enum Stream: UInt64 {
     case weights = 1
     case split, order, trainingNoise, heldOutNoise, scoring, augmentation, parents, phases
+    case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents
 }

@@ -20,8 +20,11 @@ struct Checkpoint {
         var best: Double?
         var bestEpoch = 0
         var history: [EpochRecord] = []
-        /// The variance that the first phase ended with.
-        var sharedLogVariance = 0.0
+        /// The log-scale that the first phase ended with.
+        var sharedLogScale = 0.0
+        /// Times that training went back to its last good state, and what is left of the step.
+        var rollbackCount = 0
+        var learningRateScale = 1.0
     }
 
     struct Sums: Codable, Equatable {
@@ -34,13 +37,23 @@ struct Checkpoint {
     /// What the run is of: settings and data; a checkpoint of another run is refused.
     var plan: String
     var state: State
-    /// Prefixed `model.`, `best.` and `optimizer.`.
+    /// Prefixed `model.`, `best.`, `optimizer.` and `average.`; the last good state's once more
+    /// behind `good.`.
     var tensors: [String: HostTensor]
+    /// The state that an overflow goes back to.
+    var goodState: State?
+
+    private struct States: Codable {
+        let now: State
+        let good: State?
+    }
 
     private static let format = "latent-checkpoint"
 
     func write(to path: String) throws {
-        let json = String(decoding: try ModelFile.encoder.encode(state), as: UTF8.self)
+        let json = String(
+            decoding: try ModelFile.encoder.encode(States(now: state, good: goodState)),
+            as: UTF8.self)
         var contents = Safetensors(
             metadata: ["format": Self.format, "plan": plan, "state": json], tensors: tensors)
         contents.metadata["sha256"] = ModelFile.digest(contents)
@@ -53,7 +66,7 @@ struct Checkpoint {
             contents.metadata["format"] == format,
             contents.metadata["sha256"] == ModelFile.digest(contents),
             let json = contents.metadata["state"],
-            let state = try? JSONDecoder().decode(State.self, from: Data(json.utf8))
+            let states = try? JSONDecoder().decode(States.self, from: Data(json.utf8))
         else {
             throw LatentError(
                 .model, path: path, "the checkpoint is damaged or no checkpoint",
@@ -65,7 +78,8 @@ struct Checkpoint {
                 "the checkpoint is of a run with other settings or other data",
                 hint: "repeat the command that was interrupted, or remove the checkpoint")
         }
-        return Checkpoint(plan: plan, state: state, tensors: contents.tensors)
+        return Checkpoint(
+            plan: plan, state: states.now, tensors: contents.tensors, goodState: states.good)
     }
 
     /// The tensors under a prefix, without it.

@@ -9,18 +9,22 @@ public enum TrainingEvent: Sendable {
     case step(done: Int, of: Int, epoch: Int, epochCount: Int)
     /// An epoch is done.
     case epoch(EpochRecord, of: Int, isBest: Bool, windowsPerSecond: Double, secondsLeft: Double)
+    /// Something about the model or the data that a person should know.
+    case warning(String)
+    /// The numbers were not finite; training went back to its last good state.
+    case rolledBack(reason: String, epoch: Int, learningRate: Double)
     /// Training stopped before the last epoch.
     case stoppedEarly(epoch: Int, bestEpoch: Int)
     /// The fit of the variances began.
     case fittingVariance
 }
 
-/// Fits a VAE to windows: maximises the evidence lower bound with AdamW, warms the KL term up, clips
-/// gradients, keeps the weights of the best held-out bound, and can be stopped and resumed anywhere
-/// with the same result to the last bit.
+/// Fits a model to windows: minimises its objective with AdamW, warms the KL term up, clips gradients,
+/// averages the weights, keeps those of the best held-out loss, goes back where numbers overflow, and
+/// can be stopped and resumed anywhere with the same result to the last bit.
 ///
 /// Every random number is keyed by the seed and the step, so that a run depends on nothing but its
-/// settings and data (and, in the last digits, on the number of threads).
+/// settings and data (and, in the last digits, on the number of threads and processes).
 final class Trainer {
     /// What the run is of.
     struct Job {
@@ -33,6 +37,8 @@ final class Trainer {
         let checkpointPath: String
         /// Seconds from checkpoint to checkpoint.
         let checkpointInterval: Double
+        /// The processes that work on it together.
+        var team = Team.alone
     }
 
     /// What a run ends with.
@@ -40,58 +46,104 @@ final class Trainer {
         let model: VAE
         let history: [EpochRecord]
         let bestEpoch: Int
+        /// Why training gave up, where it did; the model is that of the last good epoch.
+        let failure: LatentError?
     }
 
-    private let job: Job
-    private let model: VAE
-    private let onEvent: (TrainingEvent) -> Void
-    private let shouldStop: () -> Bool
-    private var state = Checkpoint.State()
+    /// What is told on the way.
+    struct Observer {
+        var onEvent: (TrainingEvent) -> Void
+        /// Called after an epoch with the weights that would be kept.
+        var inspect: (VAE, EpochRecord) throws -> Void = { _, _ in }
+        var shouldStop: () -> Bool = { false }
+    }
+
+    enum Phase: Int, CaseIterable {
+        case bound, variance
+
+        var paths: [String] { self == .bound ? VAE.boundPaths : VAE.variancePaths }
+    }
+
+    let job: Job
+    let model: VAE
+    let objective: any Objective
+    let observer: Observer
+    var state = Checkpoint.State()
     private var bestWeights: [String: HostTensor] = [:]
-    private var optimizer: AdamW
+    private(set) var optimizer: AdamW
+    private(set) var average: WeightAverage?
+    private var lastGood: Checkpoint?
     private var lastCheckpoint = Date()
     private var epochSeconds: [Double] = []
+    private var health: HealthMonitor
 
-    private enum Phase: Int, CaseIterable {
-        case bound, variance
-    }
-
-    init(
-        _ job: Job, device: Device, onEvent: @escaping (TrainingEvent) -> Void,
-        shouldStop: @escaping () -> Bool
-    ) throws {
+    init(_ job: Job, device: Device, observer: Observer) throws {
         self.job = job
-        self.onEvent = onEvent
-        self.shouldStop = shouldStop
+        self.observer = observer
+        objective = job.model.objective.kind.objective(job.model.objective)
         model = try VAE(job.model, device: device, seed: job.configuration.seed)
-        optimizer = try Self.optimizer(for: .bound, of: model, job.configuration)
+        health = HealthMonitor(
+            job.model, training: job.configuration, windowCount: job.training.windowCount,
+            weightCount: model.parameters.entries.reduce(0) { $0 + $1.tensor.count })
+        (optimizer, average) = try Self.fitting(.bound, model, job.configuration)
     }
 
-    private static func optimizer(
-        for phase: Phase, of model: VAE, _ configuration: TrainingConfiguration
-    ) throws -> AdamW {
+    private static func fitting(
+        _ phase: Phase, _ model: VAE, _ configuration: TrainingConfiguration
+    ) throws -> (AdamW, WeightAverage?) {
         var adam = AdamW.Configuration()
         adam.weightDecay = configuration.weightDecay
-        let paths = phase == .bound ? VAE.boundPaths : VAE.variancePaths
-        return try AdamW(model.parameters.tensors(under: paths), configuration: adam)
+        let average =
+            configuration.averageDecay > 0
+            ? try WeightAverage(
+                of: model.parameters, under: phase.paths, decay: configuration.averageDecay) : nil
+        return (
+            try AdamW(model.parameters.tensors(under: phase.paths), configuration: adam), average
+        )
     }
 
     /// Runs to the end, from the checkpoint where `resuming`.
     ///
-    /// - Throws: ``LatentError`` with code `.diverged` when the loss is not finite, `.interrupted`
-    ///   when asked to stop (a checkpoint is saved first), `.data` when a file has changed
+    /// - Throws: ``LatentError`` with code `.diverged` when not even the first epoch can be done,
+    ///   `.interrupted` when asked to stop (a checkpoint is saved first), `.data` when a file has
+    ///   changed
     func run(resuming: Bool) throws -> Outcome {
-        if resuming { try resume() }
+        let isResumed = try resuming && resume()
+        if !isResumed { try begin() }
         let phases: [Phase] =
             job.model.likelihood == .gaussianPerElement
             ? [.bound, .variance] : [.bound]
-        while let phase = Phase(rawValue: state.phase), phases.contains(phase) {
-            if phase == .variance { onEvent(.fittingVariance) }
-            try fit(phase)
+        var failure: LatentError?
+        while failure == nil, let phase = Phase(rawValue: state.phase), phases.contains(phase) {
+            if phase == .variance { observer.onEvent(.fittingVariance) }
+            failure = try fit(phase)
             try finish(phase)
         }
         return Outcome(
-            model: model, history: state.history, bestEpoch: state.bestEpoch)
+            model: model, history: state.history, bestEpoch: state.bestEpoch, failure: failure)
+    }
+
+    /// Gives pseudo-inputs their first values: windows of the data, in the order of their content.
+    private func begin() throws {
+        guard let pseudoInputs = model.pseudoInputs else { return }
+        let count = pseudoInputs.shape[0]
+        var windows: [Float] = []
+        let order = Generator(seed: job.configuration.seed, Stream.pseudoInputs.rawValue)
+        while windows.count < count * job.model.elementCount {
+            // Fewer windows than components: they come round again, apart by the noise below.
+            let pass = job.training.batches(
+                shuffledBy: order, batchSize: min(count, job.configuration.batchSize))
+            while windows.count < count * job.model.elementCount, let batch = try pass.next() {
+                windows += batch.values
+            }
+        }
+        var noise = Generator(seed: job.configuration.seed, Stream.pseudoInputs.rawValue, 1)
+        let values = zip(
+            windows.prefix(count * job.model.elementCount),
+            noise.normals(count * job.model.elementCount)
+        ).map { min(max($0 + 0.01 * $1, 0), 1) }
+        try pseudoInputs.assign(Tensor(values, shape: pseudoInputs.shape).to(model.device))
+        (optimizer, average) = try Self.fitting(.bound, model, job.configuration)
     }
 
     private func epochCount(_ phase: Phase) -> Int {
@@ -101,43 +153,69 @@ final class Trainer {
 
     // MARK: One phase
 
-    private func fit(_ phase: Phase) throws {
+    /// Gives an error where training gave up after a good epoch.
+    private func fit(_ phase: Phase) throws -> LatentError? {
         let epochs = epochCount(phase)
         while state.epoch < epochs {
-            let startedAt = Date()
-            let windows = try epoch(phase, epochs: epochs)
-            let seconds = max(1e-9, Date().timeIntervalSince(startedAt))
-            let heldOut = try heldOutLoss(phase)
-            let sums = state.sums
-            let count = Double(max(1, sums.windowCount))
-            let record = EpochRecord(
-                epoch: state.history.count + 1, trainingLoss: sums.loss / count,
-                distortion: sums.distortion / count, rate: sums.rate / count, heldOutLoss: heldOut)
-            state.history.append(record)
-            state.epoch += 1
-            state.stepInEpoch = 0
-            state.sums = .init()
-            let isBest = heldOut.map { $0 < (state.best ?? .infinity) } ?? true
-            if isBest {
-                state.best = heldOut
-                state.bestEpoch = record.epoch
-                bestWeights = try model.parameters.values()
-            }
-            // The mean of the last epochs: one alone says little when they are short.
-            epochSeconds = epochSeconds.suffix(19) + [Date().timeIntervalSince(startedAt)]
-            let typical = epochSeconds.reduce(0, +) / Double(epochSeconds.count)
-            onEvent(
-                .epoch(
-                    record, of: state.history.count - state.epoch + epochs, isBest: isBest,
-                    windowsPerSecond: Double(windows) / seconds,
-                    secondsLeft: Double(epochs - state.epoch) * typical))
-            let waited = record.epoch - state.bestEpoch
-            if job.configuration.patience > 0, waited >= job.configuration.patience {
-                onEvent(.stoppedEarly(epoch: record.epoch, bestEpoch: state.bestEpoch))
-                state.epoch = epochs
+            do {
+                if state.stepInEpoch == 0 { try keepGoodState() }
+                try fitEpoch(phase, epochs: epochs)
+            } catch let overflow as NotFinite {
+                if let failure = try recover(from: overflow, phase) { return failure }
             }
             try checkpointIfDue()
         }
+        return nil
+    }
+
+    private func fitEpoch(_ phase: Phase, epochs: Int) throws {
+        let startedAt = Date()
+        let windows = try epoch(phase, epochs: epochs)
+        let seconds = max(1e-9, Date().timeIntervalSince(startedAt))
+        let evaluation = try withAverages { try evaluate(phase) }
+        if let loss = evaluation?.loss, !loss.isFinite {
+            throw NotFinite(reason: "the held-out loss is \(loss)")
+        }
+        let sums = state.sums
+        let count = Double(max(1, sums.windowCount))
+        let record = EpochRecord(
+            epoch: state.history.count + 1, trainingLoss: sums.loss / count,
+            distortion: sums.distortion / count, rate: sums.rate / count,
+            heldOutLoss: evaluation?.loss, activeUnitCount: evaluation?.activeUnitCount,
+            layerRates: evaluation?.layerRates)
+        state.history.append(record)
+        state.epoch += 1
+        state.stepInEpoch = 0
+        state.sums = .init()
+        let isBest = record.heldOutLoss.map { $0 < (state.best ?? .infinity) } ?? true
+        if isBest {
+            state.best = record.heldOutLoss
+            state.bestEpoch = record.epoch
+            bestWeights = try withAverages { try model.parameters.values() }
+        }
+        // The mean of the last epochs: one alone says little when they are short.
+        epochSeconds = epochSeconds.suffix(19) + [Date().timeIntervalSince(startedAt)]
+        let typical = epochSeconds.reduce(0, +) / Double(epochSeconds.count)
+        observer.onEvent(
+            .epoch(
+                record, of: state.history.count - state.epoch + epochs, isBest: isBest,
+                windowsPerSecond: Double(windows) / seconds,
+                secondsLeft: Double(epochs - state.epoch) * typical))
+        for warning in health.warnings(state.history, phase: phase, epochCount: epochs) {
+            observer.onEvent(.warning(warning))
+        }
+        try withAverages { try observer.inspect(model, record) }
+        let waited = record.epoch - state.bestEpoch
+        if job.configuration.patience > 0, waited >= job.configuration.patience {
+            if state.epoch < epochs {
+                observer.onEvent(.stoppedEarly(epoch: record.epoch, bestEpoch: state.bestEpoch))
+            }
+            state.epoch = epochs
+        }
+    }
+
+    private func withAverages<Result>(_ body: () throws -> Result) throws -> Result {
+        try average?.inPlace(body) ?? body()
     }
 
     /// One pass over the training part, from where the state stands; gives the windows done.
@@ -147,19 +225,25 @@ final class Trainer {
             UInt64(state.epoch))
         let pass = job.training.batches(
             shuffledBy: order, batchSize: job.configuration.batchSize,
-            skipping: state.stepInEpoch)
+            skipping: state.stepInEpoch, balanced: job.configuration.balance == .resample,
+            team: job.team)
         let totalSteps = Double(pass.batchCount * epochs)
         var windows = 0
         while let batch = try pass.next() {
-            try step(phase, batch: batch, progress: Double(state.step) / totalSteps)
-            windows += batch.count
+            // A last batch of fewer windows than processes would leave one without a gradient.
+            if batch.wholeCount >= job.team.size {
+                try step(phase, batch: batch, progress: min(1, Double(state.step) / totalSteps))
+                try average?.update(step: state.step)
+            }
+            windows += batch.wholeCount
             state.step += 1
             state.stepInEpoch += 1
-            onEvent(
+            observer.onEvent(
                 .step(
                     done: state.stepInEpoch, of: pass.batchCount, epoch: state.epoch + 1,
                     epochCount: epochs))
-            if shouldStop() {
+            // All processes stop after the same step.
+            if try job.team.sum([observer.shouldStop() ? 1 : 0])[0] > 0 {
                 try checkpoint()
                 throw LatentError(
                     .interrupted, "interrupted in epoch \(state.epoch + 1)",
@@ -170,133 +254,21 @@ final class Trainer {
         return windows
     }
 
-    private func step(_ phase: Phase, batch: WindowBatch, progress: Double) throws {
-        let x = try model.batch(batch.values)
-        var generator = Generator(
-            seed: job.configuration.seed, Stream.trainingNoise.rawValue, UInt64(phase.rawValue),
-            UInt64(state.step))
-        let noise = try Tensor(
-            generator.normals(batch.count * job.model.latentCount),
-            shape: [batch.count, job.model.latentCount]
-        ).to(model.device)
-
-        let warmup = job.configuration.klWarmupShare
-        let klWeight = phase == .variance || warmup <= 0 ? 1 : min(1, progress / warmup)
-        let loss: Tensor
-        let rate: Tensor
-        let distortion: Tensor
-        switch phase {
-        case .bound:
-            let bound = try model.bound(of: x, noise: noise)
-            rate = try bound.klDivergence.mean()
-            distortion = try -(bound.reconstruction.mean())
-            loss = try distortion + rate * klWeight
-        case .variance:
-            // Encoder and mean are done: only the variances get gradients.
-            let (z, divergence) = try withoutGradients {
-                let posterior = try model.encode(x)
-                return (try posterior.sample(noise: noise), try posterior.klDivergence().mean())
-            }
-            rate = divergence
-            distortion = try -(model.decode(z).logProbability(of: x).mean())
-            loss = try distortion + rate
-        }
-        let lossValue = try loss.item()
-        guard lossValue.isFinite else {
-            throw LatentError(
-                .diverged,
-                "the loss is \(lossValue) in epoch \(state.epoch + 1), "
-                    + "step \(state.stepInEpoch + 1)",
-                hint: "lower --learning-rate (now \(job.configuration.learningRate)), or look for "
-                    + "odd files in the data")
-        }
-        // Of the size of one element, so that clipping and Adam's epsilon mean the same everywhere.
-        try (loss * (1 / Double(job.model.elementCount))).backward()
-        let norm = try optimizer.clipGradientNorm(maximum: job.configuration.gradientClip)
-        guard norm.isFinite else {
-            throw LatentError(
-                .diverged,
-                "the gradient is \(norm) in epoch \(state.epoch + 1), "
-                    + "step \(state.stepInEpoch + 1)",
-                hint: "lower --learning-rate (now \(job.configuration.learningRate))")
-        }
-        try optimizer.step(learningRate: learningRate(progress))
-        if phase == .variance { try clearBoundGradients() }
-
-        let count = Double(batch.count)
-        state.sums.windowCount += batch.count
-        state.sums.loss += lossValue * count
-        state.sums.distortion += try distortion.item() * count
-        state.sums.rate += try rate.item() * count
-    }
-
-    /// The decoder's mean gets gradients that nobody uses while the variances are fitted.
-    private func clearBoundGradients() throws {
-        for tensor in model.parameters.tensors(under: VAE.boundPaths) {
-            try tensor.clearGradient()
-        }
-    }
-
-    /// Rises over the first tenth, falls along a cosine to a hundredth.
-    private func learningRate(_ progress: Double) -> Double {
-        let peak = job.configuration.learningRate
-        if progress < 0.1 { return peak * max(0.01, progress / 0.1) }
-        return peak * (0.01 + 0.99 * 0.5 * (1 + cos(.pi * min(1, (progress - 0.1) / 0.9))))
-    }
-
-    /// The negative bound of the held-out part, KL term in full, noise keyed by the items.
-    private func heldOutLoss(_ phase: Phase) throws -> Double? {
-        guard !job.heldOut.items.isEmpty else { return nil }
-        return try withoutGradients {
-            var total = 0.0
-            var count = 0
-            let pass = job.heldOut.batches(
-                shuffledBy: nil, batchSize: job.configuration.batchSize)
-            while let batch = try pass.next() {
-                let x = try model.batch(batch.values)
-                let noise = try keyedNoise(batch)
-                let loss: Tensor
-                if phase == .bound {
-                    let bound = try model.bound(of: x, noise: noise)
-                    loss = try (bound.klDivergence - bound.reconstruction).sum()
-                } else {
-                    let posterior = try model.encode(x)
-                    let log = try model.decode(posterior.sample(noise: noise))
-                        .logProbability(of: x)
-                    loss = try (posterior.klDivergence() - log).sum()
-                }
-                total += try loss.item()
-                count += batch.count
-            }
-            return total / Double(count)
-        }
-    }
-
-    private func keyedNoise(_ batch: WindowBatch) throws -> Tensor {
-        var noise: [Float] = []
-        for key in batch.keys {
-            var generator = Generator(
-                seed: job.configuration.seed, Stream.heldOutNoise.rawValue, key.contentWord,
-                UInt64(key.window))
-            noise += generator.normals(job.model.latentCount)
-        }
-        return try Tensor(noise, shape: [batch.count, job.model.latentCount]).to(model.device)
-    }
-
-    /// Takes the best weights, fixes the shared variance, and goes to the next phase.
+    /// Takes the best weights, fixes the shared scale, and goes to the next phase.
     private func finish(_ phase: Phase) throws {
         if !bestWeights.isEmpty { try model.parameters.load(bestWeights) }
-        if phase == .bound, job.model.likelihood != .bernoulli {
-            model.sharedLogVariance = log(max(try meanSquaredError(), Likelihood.varianceFloor))
-            state.sharedLogVariance = model.sharedLogVariance
+        if phase == .bound, job.model.likelihood.family.hasSharedScale {
+            model.sharedLogScale = try sharedLogScale()
+            state.sharedLogScale = model.sharedLogScale
         }
         let bestEpoch = state.bestEpoch
         state.phase += 1
         (state.epoch, state.stepInEpoch, state.step, state.best) = (0, 0, 0, nil)
         // What is kept of the run is the epoch of the bound; the variances count their own.
         bestWeights = [:]
+        lastGood = nil
         if phase == .bound, job.model.likelihood == .gaussianPerElement {
-            optimizer = try Self.optimizer(for: .variance, of: model, job.configuration)
+            (optimizer, average) = try Self.fitting(.variance, model, job.configuration)
             state.bestEpoch = state.history.count
             try checkpoint()
         } else {
@@ -304,21 +276,46 @@ final class Trainer {
         }
     }
 
-    /// Mean squared error over the training part, at most 20,000 windows, one draw each.
-    private func meanSquaredError() throws -> Double {
-        try withoutGradients {
-            var total = 0.0
-            var count = 0
-            let pass = job.training.batches(
-                shuffledBy: nil, batchSize: job.configuration.batchSize)
-            while count < 20_000, let batch = try pass.next() {
-                let x = try model.batch(batch.values)
-                let error = try model.bound(of: x, noise: keyedNoise(batch)).squaredError.item()
-                total += error * Double(batch.count)
-                count += batch.count
-            }
-            return total / Double(max(1, count))
+    // MARK: Numbers that overflow
+
+    /// A loss or gradient that is no number.
+    struct NotFinite: Error {
+        let reason: String
+    }
+
+    static let rollbackLimit = 5
+
+    /// The state before an epoch, which a later overflow goes back to; short epochs share one.
+    private func keepGoodState() throws {
+        if let step = lastGood?.state.step, state.step - step < 50 { return }
+        lastGood = try snapshot()
+    }
+
+    /// Goes back to the last good state with half the step, or gives up.
+    private func recover(from overflow: NotFinite, _ phase: Phase) throws -> LatentError? {
+        let rate = job.configuration.learningRate * state.learningRateScale
+        guard state.rollbackCount < Self.rollbackLimit, let lastGood else {
+            let failure = LatentError(
+                .diverged,
+                "\(overflow.reason) in epoch \(state.epoch + 1), after \(state.rollbackCount) "
+                    + "returns to the last good state, the last with a learning rate of \(rate)",
+                hint:
+                    "lower --learning-rate (now \(job.configuration.learningRate)), or look for odd "
+                    + "files in the data")
+            guard !bestWeights.isEmpty else { throw failure }
+            return failure
         }
+        let epoch = state.epoch + 1
+        let count = state.rollbackCount + 1
+        let scale = state.learningRateScale / 2
+        try restore(lastGood)
+        state.rollbackCount = count
+        state.learningRateScale = scale
+        observer.onEvent(
+            .rolledBack(
+                reason: overflow.reason, epoch: epoch,
+                learningRate: job.configuration.learningRate * scale))
+        return nil
     }
 
     // MARK: Checkpoints
@@ -329,26 +326,48 @@ final class Trainer {
     }
 
     private func checkpoint() throws {
+        lastCheckpoint = Date()
+        guard job.team.rank == 0 else { return }
+        var checkpoint = try snapshot()
+        if let lastGood {
+            for (name, value) in lastGood.tensors { checkpoint.tensors["good.\(name)"] = value }
+            checkpoint.goodState = lastGood.state
+        }
+        try checkpoint.write(to: job.checkpointPath)
+    }
+
+    private func snapshot() throws -> Checkpoint {
         var tensors: [String: HostTensor] = [:]
         for (name, value) in try model.parameters.values() { tensors["model.\(name)"] = value }
         for (name, value) in bestWeights { tensors["best.\(name)"] = value }
         for (name, value) in try optimizer.state() { tensors["optimizer.\(name)"] = value }
-        try Checkpoint(plan: job.plan, state: state, tensors: tensors).write(
-            to: job.checkpointPath)
-        lastCheckpoint = Date()
+        for (name, value) in try average?.values() ?? [:] { tensors["average.\(name)"] = value }
+        return Checkpoint(plan: job.plan, state: state, tensors: tensors)
     }
 
-    private func resume() throws {
-        guard FileManager.default.fileExists(atPath: job.checkpointPath) else { return }
-        let checkpoint = try Checkpoint.read(job.checkpointPath, plan: job.plan)
+    private func restore(_ checkpoint: Checkpoint) throws {
+        let isOfOtherPhase = checkpoint.state.phase != state.phase
         state = checkpoint.state
-        model.sharedLogVariance = state.sharedLogVariance
-        if let phase = Phase(rawValue: state.phase), phase == .variance {
-            optimizer = try Self.optimizer(for: phase, of: model, job.configuration)
+        model.sharedLogScale = state.sharedLogScale
+        if isOfOtherPhase, let phase = Phase(rawValue: state.phase) {
+            (optimizer, average) = try Self.fitting(phase, model, job.configuration)
         }
         try model.parameters.load(checkpoint.tensors("model"))
         try optimizer.load(checkpoint.tensors("optimizer"))
+        try average?.load(checkpoint.tensors("average"))
         bestWeights = checkpoint.tensors("best")
-        onEvent(.resumed(epoch: state.epoch + 1, step: state.stepInEpoch))
+    }
+
+    private func resume() throws -> Bool {
+        guard FileManager.default.fileExists(atPath: job.checkpointPath) else { return false }
+        let checkpoint = try Checkpoint.read(job.checkpointPath, plan: job.plan)
+        try restore(checkpoint)
+        if let goodState = checkpoint.goodState {
+            lastGood = Checkpoint(
+                plan: job.plan, state: goodState, tensors: checkpoint.tensors("good"))
+        }
+        health.warned(by: state.history)
+        observer.onEvent(.resumed(epoch: state.epoch + 1, step: state.stepInEpoch))
+        return true
     }
 }

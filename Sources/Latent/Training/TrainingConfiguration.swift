@@ -1,5 +1,17 @@
+import Foundation
+
 /// How a model is fitted; saved in the model.
 public struct TrainingConfiguration: Codable, Sendable, Equatable {
+    /// What is done about classes of unequal size.
+    public enum Balance: String, Codable, Sendable, CaseIterable {
+        /// Nothing.
+        case none
+        /// Windows of small classes are seen more often.
+        case resample
+        /// Windows of small classes weigh more in the loss.
+        case weight
+    }
+
     /// The source of every random choice.
     public var seed: UInt64 = 0
     /// Passes over the training part, at most.
@@ -15,7 +27,16 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var gradientClip = 1.0
     /// Share of the steps over which the weight of the KL term rises from 0 to 1.
     public var klWarmupShare = 0.15
-    /// Epochs without a better held-out bound after which training stops; 0 never stops early.
+    /// Nats of each stochastic layer that cost nothing in the first half of training; they fall to 0
+    /// over the third quarter.
+    public var freeNats = 0.0
+    /// Decay of the moving average of the weights, which is what is kept; 0 keeps the last ones.
+    public var averageDecay = 0.995
+    /// What is done about classes of unequal size.
+    public var balance = Balance.none
+    /// How training windows are varied; nil leaves them as they are.
+    public var augmentation: InputAugmentation?
+    /// Epochs without a better held-out loss after which training stops; 0 never stops early.
     public var patience: Int
     /// Share of the items that decides when to stop.
     public var heldOutShare = 0.1
@@ -44,18 +65,41 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         self.epochCount = epochs
         self.patience = patience ?? max(5, epochs / 4)
     }
+
+    // MARK: Schedules; `progress` is the share of the steps that are done, 0…1
+
+    /// Rises over the first tenth, falls along a cosine to a hundredth.
+    func learningRate(at progress: Double) -> Double {
+        if progress < 0.1 { return learningRate * max(0.01, progress / 0.1) }
+        return learningRate * (0.01 + 0.99 * 0.5 * (1 + cos(.pi * min(1, (progress - 0.1) / 0.9))))
+    }
+
+    /// Rises from 0 to 1 over the warm-up.
+    func klWeight(at progress: Double) -> Double {
+        klWarmupShare <= 0 ? 1 : min(1, progress / klWarmupShare)
+    }
+
+    /// In full over the first half, 0 from three quarters on.
+    func freeNats(at progress: Double) -> Double {
+        freeNats * min(1, max(0, (0.75 - progress) / 0.25))
+    }
 }
 
 /// The figures of one epoch, for each window, in nats.
 public struct EpochRecord: Codable, Sendable, Equatable {
     /// From 1; the fit of the variance goes on counting.
     public var epoch: Int
-    /// Negative bound over the training part, the KL term weighted.
+    /// The objective over the training part, the KL term weighted.
     public var trainingLoss: Double
     /// -E[log p(x|z)] over the training part.
     public var distortion: Double
     /// KL(q(z|x) ‖ p(z)) over the training part.
     public var rate: Double
-    /// Negative bound over the held-out part; nil without one.
+    /// The objective over the held-out part, the KL term in full; nil without one.
     public var heldOutLoss: Double?
+    /// Latent dimensions whose posterior mean varies by more than 0.1 (in deviation) over the
+    /// held-out part (Burda 2016); nil without one.
+    public var activeUnitCount: Int?
+    /// KL of each stochastic layer from the top, over the held-out part.
+    public var layerRates: [Double]?
 }

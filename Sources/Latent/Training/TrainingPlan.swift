@@ -8,6 +8,24 @@ public struct TrainingRequest: Sendable {
     public var latentCount: Int?
     /// p(x|z).
     public var likelihood = LikelihoodKind.gaussian
+    /// What training minimises.
+    public var objective = ObjectiveConfiguration(.vae)
+    /// Stochastic layers; above 1 a hierarchical model.
+    public var layerCount = 1
+    /// Channels of the latents below the top one.
+    public var mapChannelCount: Int?
+    /// Attributes that the model is told, such as `class`.
+    public var conditionNames: [String] = []
+    /// Whether images become black and white, at one half.
+    public var binarises = false
+    /// How training windows are varied.
+    public var augmentation = Augmentation.light
+    /// What is done about classes of unequal size.
+    public var balance = TrainingConfiguration.Balance.none
+    /// Nats of each stochastic layer that cost nothing at first.
+    public var freeNats: Double?
+    /// Decay of the average of the weights.
+    public var averageDecay: Double?
     /// Height and width of a window; for recordings the width in frames.
     public var windowSize: (height: Int, width: Int)?
     /// Whole images, or patches.
@@ -49,6 +67,14 @@ public struct TrainingRequest: Sendable {
     /// The source of every random choice.
     public var seed: UInt64 = 0
 
+    /// How training windows are varied.
+    public enum Augmentation: String, Sendable, CaseIterable {
+        /// Not at all.
+        case none
+        /// A little, as fits the kind of files.
+        case light
+    }
+
     /// Asks for nothing in particular.
     public init() {}
 }
@@ -65,20 +91,28 @@ struct TrainingPlan {
     private static let longestDefaultFrames = 96
 
     init(_ request: TrainingRequest, survey: Survey, domain: Domain) throws(LatentError) {
-        let architecture = request.architecture ?? .conv
-        let widths = request.widths ?? VAEConfiguration.defaultWidths(architecture)
-        let multiple = VAEConfiguration.sideMultiple(architecture, widths: widths)
+        let architecture = request.architecture ?? (request.layerCount > 1 ? .resnet : .conv)
+        let widths = request.widths ?? architecture.network.defaultWidths
+        let multiple = architecture.network.sideMultiple(widths: widths)
         switch domain {
         case .image:
             preprocessing = Self.images(request, survey: survey, multiple: max(8, multiple))
         case .audio:
             preprocessing = try Self.recordings(request, survey: survey, multiple: max(8, multiple))
         }
-        model = VAEConfiguration(
+        var model = VAEConfiguration(
             channelCount: preprocessing.channelCount, height: preprocessing.windowing.height,
             width: preprocessing.windowing.width, architecture: architecture, widths: widths,
             latentCount: request.latentCount ?? 16, likelihood: request.likelihood)
+        model.objective = request.objective
+        model.layerCount = request.layerCount
+        if let count = request.mapChannelCount { model.mapChannelCount = count }
+        if !request.conditionNames.isEmpty {
+            model.conditioning = try Conditioning(
+                names: request.conditionNames, of: survey.items.map(\.item))
+        }
         try model.validate()
+        self.model = model
         aggregate =
             request.aggregate ?? (preprocessing.windowing.mode == .grid ? .topTenth : .mean)
     }
@@ -106,8 +140,10 @@ struct TrainingPlan {
         let (windowHeight, windowWidth) = size ?? (side, side)
         let coloured = survey.items.filter(\.isColoured).count
         let channels = request.colourChannelCount ?? (coloured * 2 > survey.items.count ? 3 : 1)
+        var view = PixelView(channelCount: channels)
+        view.binarises = request.binarises
         return Preprocessing(
-            view: .pixels(PixelView(channelCount: channels)),
+            view: .pixels(view),
             windowing: Windowing(
                 mode: mode, height: windowHeight, width: windowWidth,
                 stride: max(1, min(windowHeight, windowWidth) / 2)))
@@ -116,6 +152,10 @@ struct TrainingPlan {
     private static func recordings(
         _ request: TrainingRequest, survey: Survey, multiple: Int
     ) throws(LatentError) -> Preprocessing {
+        guard !request.binarises else {
+            throw LatentError(
+                .usage, "--binarise with recordings", hint: "it is for images; leave it out")
+        }
         let rate = request.sampleRate ?? min(16_000, survey.mode(\.sampleRate))
         var view = LogMelView(sampleRate: rate)
         if let length = request.fftLength {

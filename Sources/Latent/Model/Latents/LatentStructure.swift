@@ -1,0 +1,92 @@
+import Torch
+
+/// What lies between windows and decoded windows: how z is inferred, drawn and decoded.
+///
+/// z of all stochastic layers stands in one row, the top layer first: [N, D].
+protocol LatentStructure {
+    /// D, latent dimensions of all layers.
+    var dimensionCount: Int { get }
+
+    /// Draws z ~ q(z|x) and decodes it.
+    ///
+    /// - Parameters:
+    ///   - x: [B, C, H, W] in 0…1
+    ///   - condition: one-hot labels [B, Y]
+    ///   - noise: standard normal numbers [B·L, D], the draws of a window together
+    ///   - drawCount: L
+    /// - Returns: the layers from the top, and the decoder's output, rows B·L
+    func infer(
+        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int
+    ) throws -> (layers: [LatentLayer], output: Tensor)
+
+    /// Decodes z, [N, D] → [N, K, H, W].
+    func output(of z: Tensor, condition: Tensor?) throws -> Tensor
+
+    /// Draws z ~ p(z) from standard normal noise [N, D] and uniform numbers 0…1, [N].
+    func prior(noise: Tensor, choices: [Float], condition: Tensor?) throws -> Tensor
+
+    /// Windows that parameters of the prior begin at; does nothing without such.
+    var pseudoInputs: Tensor? { get }
+}
+
+/// One stochastic layer of an inference: what z was drawn from and what the prior says of it.
+struct LatentLayer {
+    /// q(z|x, layers above), rows as in z.
+    let posterior: Posterior
+    /// [N, D of the layer].
+    let z: Tensor
+    /// p(z|layers above).
+    let prior: any LatentPrior
+
+    /// KL(q ‖ p) of each row in nats, [N]: in closed form where there is one, else at the z drawn.
+    func divergence() throws -> Tensor { try prior.divergence(from: posterior, at: z) }
+
+    /// log q(z) - log p(z) at the z drawn, [N]; 0 for a point.
+    func logRatio() throws -> Tensor {
+        guard !posterior.isPoint else { return try posterior.klDivergence() }
+        return try posterior.logProbability(of: z) - prior.logProbability(of: z)
+    }
+}
+
+/// p(z) of a stochastic layer.
+protocol LatentPrior {
+    /// log p(z) of each row in nats, [N].
+    func logProbability(of z: Tensor) throws -> Tensor
+
+    /// KL(q ‖ p) of each row in nats, [N], or an estimate of it at z.
+    func divergence(from posterior: Posterior, at z: Tensor) throws -> Tensor
+
+    /// Draws z from standard normal noise [N, D] and uniform numbers [N].
+    func sample(noise: Tensor, choices: [Float]) throws -> Tensor
+}
+
+/// N(0, I).
+struct StandardNormal: LatentPrior {
+    func logProbability(of z: Tensor) throws -> Tensor {
+        let zero = try Tensor.zeros(shape: [], device: z.device)
+        return try Posterior(mean: zero, logVariance: zero).elementLogProbability(of: z)
+            .sumPerItem()
+    }
+
+    func divergence(from posterior: Posterior, at z: Tensor) throws -> Tensor {
+        try posterior.klDivergence()
+    }
+
+    func sample(noise: Tensor, choices: [Float]) -> Tensor { noise }
+}
+
+/// A Gaussian with diagonal covariance for each row, as the layers above give it.
+struct GaussianPrior: LatentPrior {
+    /// [N, D].
+    let parameters: Posterior
+
+    func logProbability(of z: Tensor) throws -> Tensor { try parameters.logProbability(of: z) }
+
+    func divergence(from posterior: Posterior, at z: Tensor) throws -> Tensor {
+        try posterior.klDivergence(to: parameters)
+    }
+
+    func sample(noise: Tensor, choices: [Float]) throws -> Tensor {
+        try parameters.sample(noise: noise)
+    }
+}

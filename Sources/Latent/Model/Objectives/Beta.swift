@@ -1,0 +1,25 @@
+import Torch
+
+/// -E[log p(x|z)] + β KL(q(z|x) ‖ p(z)), or with a capacity C(t) that rises from 0 over the first half
+/// of training, -E[log p(x|z)] + β |KL - C(t)|.
+///
+/// Source: Higgins et al., "β-VAE", ICLR 2017; Burgess et al., "Understanding disentangling in β-VAE",
+/// 2018, equation 8, where β is called γ.
+struct BetaObjective: Objective {
+    let beta: Double
+    let capacity: Double?
+
+    var allowsHierarchy: Bool { true }
+
+    func loss(of pass: TrainingPass) throws -> Tensor {
+        let rate = try pass.rate()
+        guard let capacity else {
+            return try pass.distortion() + rate * (beta * pass.klWeight)
+        }
+        let target = capacity * min(1, 2 * pass.progress)
+        // The sign is that of the whole batch, so that the parts of several processes agree.
+        let isAbove = try pass.reducer.sum(rate.item()) >= target
+        let excess = isAbove ? try rate - target : try -rate + target
+        return try pass.distortion() + excess * beta
+    }
+}

@@ -1,0 +1,137 @@
+import Foundation
+import Torch
+
+/// How training windows are varied a little at each step, so that a network with few files learns
+/// what does not matter.
+///
+/// Images are shifted and rotated; log-mels are shifted in time, and parts are hidden from the
+/// encoder but not from what it is to be decoded to.
+public struct InputAugmentation: Codable, Sendable, Equatable {
+    /// Largest shift, as a share of height and width.
+    public var shift = 0.0
+    /// Largest rotation to either side, in degrees.
+    public var rotationDegrees = 0.0
+    /// Largest change of contrast to either side: values times 1 ± this.
+    public var gain = 0.0
+    /// Largest shift in time, as a share of the width.
+    public var timeShift = 0.0
+    /// Largest share of the bands, and of the frames, that are hidden at once.
+    ///
+    /// Source: Park et al., "SpecAugment", Interspeech 2019. Differs: the target stays whole, since
+    /// a model of what is normal must not learn that holes are.
+    public var maskShare = 0.0
+
+    /// What fits a kind of windows: nothing that turns one class into another.
+    public static func light(for view: Preprocessing.View) -> InputAugmentation {
+        var augmentation = InputAugmentation()
+        switch view {
+        case .pixels:
+            augmentation.shift = 0.04
+            augmentation.rotationDegrees = 5
+            augmentation.gain = 0.05
+        case .logMel:
+            augmentation.timeShift = 0.05
+            augmentation.maskShare = 0.1
+        }
+        return augmentation
+    }
+
+    /// Varies a batch in place; each window's variation is keyed by the step and its place.
+    func vary(_ batch: inout WindowBatch, window: WindowShape, seed: UInt64, step: Int) {
+        let length = window.elementCount
+        var inputs: [Float] = []
+        for index in 0..<batch.count {
+            var generator = Generator(
+                seed: seed, Stream.inputAugmentation.rawValue, UInt64(step),
+                UInt64(batch.positions[index]))
+            let range = index * length..<(index + 1) * length
+            var values = Array(batch.values[range])
+            if shift > 0 || rotationDegrees > 0 || gain > 0 {
+                values = moved(values, window: window, using: &generator)
+            }
+            if timeShift > 0 { values = delayed(values, window: window, using: &generator) }
+            batch.values.replaceSubrange(range, with: values)
+            if maskShare > 0 { inputs += masked(values, window: window, using: &generator) }
+        }
+        batch.inputs = maskShare > 0 ? inputs : nil
+    }
+
+    private static func signed(_ limit: Double, using generator: inout Generator) -> Double {
+        limit * (2 * Double(generator.uniform()) - 1)
+    }
+
+    /// Rotates around the centre and shifts, bilinear, edges repeated; then scales the contrast.
+    private func moved(
+        _ values: [Float], window: WindowShape, using generator: inout Generator
+    ) -> [Float] {
+        let angle = Self.signed(rotationDegrees, using: &generator) * .pi / 180
+        let down = Self.signed(shift, using: &generator) * Double(window.height)
+        let right = Self.signed(shift, using: &generator) * Double(window.width)
+        let factor = Float(1 + Self.signed(gain, using: &generator))
+        let (sine, cosine) = (sin(angle), cos(angle))
+        let (height, width) = (window.height, window.width)
+        let (middleY, middleX) = (Double(height - 1) / 2, Double(width - 1) / 2)
+        var result = [Float](repeating: 0, count: values.count)
+        for y in 0..<height {
+            for x in 0..<width {
+                let (dy, dx) = (Double(y) - middleY - down, Double(x) - middleX - right)
+                let fromY = min(max(cosine * dy - sine * dx + middleY, 0), Double(height - 1))
+                let fromX = min(max(sine * dy + cosine * dx + middleX, 0), Double(width - 1))
+                let (top, left) = (Int(fromY), Int(fromX))
+                let (bottom, rightmost) = (min(top + 1, height - 1), min(left + 1, width - 1))
+                let (v, u) = (Float(fromY - Double(top)), Float(fromX - Double(left)))
+                for channel in 0..<window.channelCount {
+                    let base = channel * height * width
+                    func at(_ row: Int, _ column: Int) -> Float {
+                        values[base + row * width + column]
+                    }
+                    let upper = at(top, left) * (1 - u) + at(top, rightmost) * u
+                    let lower = at(bottom, left) * (1 - u) + at(bottom, rightmost) * u
+                    let value = (upper * (1 - v) + lower * v) * factor
+                    result[base + y * width + x] = min(max(value, 0), 1)
+                }
+            }
+        }
+        return result
+    }
+
+    /// Shifts along the width by whole frames; what comes in is silence.
+    private func delayed(
+        _ values: [Float], window: WindowShape, using generator: inout Generator
+    ) -> [Float] {
+        let limit = timeShift * Double(window.width)
+        let delay = Int(Self.signed(limit + 0.5, using: &generator).rounded())
+        guard delay != 0 else { return values }
+        var result = [Float](repeating: 0, count: values.count)
+        for row in 0..<window.channelCount * window.height {
+            let base = row * window.width
+            for column in max(0, delay)..<min(window.width, window.width + delay) {
+                result[base + column] = values[base + column - delay]
+            }
+        }
+        return result
+    }
+
+    /// Hides a run of bands and a run of frames.
+    private func masked(
+        _ values: [Float], window: WindowShape, using generator: inout Generator
+    ) -> [Float] {
+        var result = values
+        func run(_ length: Int) -> Range<Int> {
+            let count = Int(Double(generator.uniform()) * (maskShare * Double(length) + 1))
+            let start = Int(Double(generator.uniform()) * Double(length - count + 1))
+            return start..<min(length, start + count)
+        }
+        let rows = run(window.height)
+        let columns = run(window.width)
+        for channel in 0..<window.channelCount {
+            for row in 0..<window.height {
+                let base = (channel * window.height + row) * window.width
+                for column in rows.contains(row) ? 0..<window.width : columns {
+                    result[base + column] = 0
+                }
+            }
+        }
+        return result
+    }
+}
