@@ -19,8 +19,8 @@ struct Tile {
     ///
     /// Images are shown as they are: grey where they have one channel, RGB where they have three,
     /// else the mean of the channels. Spectrograms have low frequencies at the bottom and colours
-    /// for levels. A value that is not a number, or is infinite, shows as a colour that nothing
-    /// else has.
+    /// for levels. A value that is not a number, or is infinite, shows as a colour that no grey
+    /// picture and no spectrogram has.
     init(_ window: FeatureMap, _ domain: Domain) {
         let (across, down) = Self.size(of: window, domain)
         let isColored = domain == .image && window.channelCount == 3
