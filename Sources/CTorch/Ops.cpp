@@ -3,6 +3,7 @@
 #include "Guard.hpp"
 
 using lt::guarded;
+using lt::wrap;
 using lt::yields;
 
 namespace {
@@ -102,6 +103,21 @@ LTStatus LTTensorLogSumExp(const LTTensor *a, int64_t axis, LTTensor **out) {
 
 LTStatus LTTensorAllFinite(const LTTensor *a, bool *finite) {
     return guarded([&] { *finite = at::isfinite(a->value).all().item<bool>(); });
+}
+
+LTStatus LTSymmetricEigen(const LTTensor *a, LTTensor **values, LTTensor **vectors) {
+    return guarded([&] {
+        auto matrix = a->value.to(at::kDouble);
+        // LAPACK does not say so by itself.
+        TORCH_CHECK(at::isfinite(matrix).all().item<bool>(),
+                    "a matrix that holds NaN or infinity has no eigenvalues");
+        auto [found, columns] = at::linalg_eigh(matrix);
+        // Both are made before either is handed over, so that a failure leaks nothing.
+        auto first = found.to(a->value.scalar_type());
+        auto second = columns.to(a->value.scalar_type());
+        *values = wrap(std::move(first));
+        *vectors = wrap(std::move(second));
+    });
 }
 
 LTStatus LTMatMul(const LTTensor *a, const LTTensor *b, LTTensor **out) {

@@ -105,6 +105,11 @@ LTStatus LTTensorMean(LTIn a, const int64_t *_Nullable axes, size_t count, bool 
 LTStatus LTTensorLogSumExp(LTIn a, int64_t axis, LTOut out);
 LTStatus LTTensorAllFinite(LTIn a, bool *_Nonnull finite);
 
+// Decompositions
+/// Eigenvalues [n], ascending, and eigenvectors [n, n], in columns, of a symmetric matrix [n, n];
+/// its lower half is read. Worked out in float64.
+LTStatus LTSymmetricEigen(LTIn a, LTOut values, LTOut vectors);
+
 // Layers
 LTStatus LTMatMul(LTIn a, LTIn b, LTOut out);
 LTStatus LTLinear(LTIn x, LTIn weight, const LTTensor *_Nullable bias, LTOut out);
