@@ -26,6 +26,9 @@ let package = Package(
             name: "CTorch",
             cxxSettings: [
                 .headerSearchPath("../../.libtorch/include"),
+                .headerSearchPath("../../.libtorch/include/torch/csrc/api/include"),
+                // After libtorch, whose own headers of Gloo come first where it has them.
+                .headerSearchPath("GlooNames"),
                 .unsafeFlags(["-Wno-deprecated-declarations", "-O2"]),
             ],
             linkerSettings: [

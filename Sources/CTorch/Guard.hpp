@@ -7,6 +7,7 @@
 #include <c10/util/Exception.h>
 
 #include <string>
+#include <vector>
 
 #include "include/CTorch.h"
 
@@ -39,6 +40,28 @@ LTStatus guarded(Body &&body) noexcept {
 template <typename Expression>
 LTStatus yields(LTTensor **out, Expression &&expression) noexcept {
     return guarded([&] { *out = wrap(expression()); });
+}
+
+/// The tensors behind handles.
+inline std::vector<at::Tensor> values(LTTensor *const *tensors, size_t count) {
+    std::vector<at::Tensor> list;
+    list.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+        list.push_back(tensors[i]->value);
+    }
+    return list;
+}
+
+/// The gradients of parameters, each of which must have one.
+inline std::vector<at::Tensor> gradients(LTTensor *const *tensors, size_t count) {
+    std::vector<at::Tensor> list;
+    list.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+        TORCH_CHECK(tensors[i]->value.grad().defined(), "parameter ", i, " of ", count,
+                    " has no gradient");
+        list.push_back(tensors[i]->value.grad());
+    }
+    return list;
 }
 
 }  // namespace lt

@@ -2,29 +2,9 @@
 
 #include "Guard.hpp"
 
+using lt::gradients;
 using lt::guarded;
-
-namespace {
-std::vector<at::Tensor> values(LTTensor *const *tensors, size_t count) {
-    std::vector<at::Tensor> list;
-    list.reserve(count);
-    for (size_t i = 0; i < count; ++i) {
-        list.push_back(tensors[i]->value);
-    }
-    return list;
-}
-
-std::vector<at::Tensor> gradients(LTTensor *const *tensors, size_t count) {
-    std::vector<at::Tensor> list;
-    list.reserve(count);
-    for (size_t i = 0; i < count; ++i) {
-        TORCH_CHECK(tensors[i]->value.grad().defined(), "parameter ", i, " of ", count,
-                    " has no gradient");
-        list.push_back(tensors[i]->value.grad());
-    }
-    return list;
-}
-}  // namespace
+using lt::values;
 
 LTStatus LTAdamWStep(LTTensor *const *parameters, LTTensor *const *first_moments,
                      LTTensor *const *second_moments, LTTensor *const *step_counts, size_t count,

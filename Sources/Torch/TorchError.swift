@@ -15,6 +15,8 @@ public struct TorchError: Error, CustomStringConvertible, Sendable {
         public static let weights = Self(name: "weights")
         /// A tensor has another shape than was asked for.
         public static let shape = Self(name: "shape")
+        /// Another process of a run is missing or lost, or the environment does not describe one.
+        public static let group = Self(name: "group")
     }
 
     /// What kind of error it is.

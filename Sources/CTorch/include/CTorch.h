@@ -147,6 +147,28 @@ LTStatus LTClipGradientNorm(LTTensorList parameters, size_t count, double maximu
 LTStatus LTUpdateAverages(LTTensorList averages, LTTensorList parameters, size_t count,
                           double decay);
 
+// Collectives among the processes of a run; every process makes the same calls in the same order
+typedef struct LTGroup LTGroup;
+/// The status of a call that failed because another process is gone or silent; the group is then
+/// of no further use. Wrong arguments give another status and leave it as it is.
+enum { LTStatusLost = 2 };
+/// Meets `size - 1` other processes through a key-value store at `address:port`, which this process
+/// hosts if `hostsStore`; `prefix` keeps the keys of one attempt apart from those of the last.
+LTStatus LTGroupCreate(int32_t rank, int32_t size, const char *_Nonnull address, uint16_t port,
+                       bool hostsStore, const char *_Nonnull prefix, double timeoutSeconds,
+                       LTGroup *_Nullable *_Nonnull out);
+void LTGroupFree(LTGroup *_Nullable group);
+/// Replaces the elements of all tensors by their sums over the processes, in one message.
+LTStatus LTGroupSum(LTGroup *_Nonnull group, LTTensorList tensors, size_t count);
+/// The same for the gradients of parameters, each of which must have one.
+LTStatus LTGroupSumGradients(LTGroup *_Nonnull group, LTTensorList parameters, size_t count);
+/// The same for numbers in double precision.
+LTStatus LTGroupSumDoubles(LTGroup *_Nonnull group, double *_Nullable values, size_t count);
+/// Replaces the elements of all tensors by those of the process `root`, in one message.
+LTStatus LTGroupBroadcast(LTGroup *_Nonnull group, LTTensorList tensors, size_t count,
+                          int32_t root);
+LTStatus LTGroupBarrier(LTGroup *_Nonnull group);
+
 #ifdef __cplusplus
 }
 #endif
