@@ -52,6 +52,10 @@ public struct TrainingRun {
         public var readerCount = 2
         /// Seconds from checkpoint to checkpoint.
         public var checkpointInterval = 15.0
+        /// A folder of metrics and pictures; nil for none.
+        public var reportFolder: String?
+        /// The processes that train together; this one's rank decides whether it writes.
+        public var group: ProcessGroup?
         /// Asked after each step.
         public var shouldStop: () -> Bool = { false }
 
@@ -84,10 +88,10 @@ public struct TrainingRun {
     /// - Parameters:
     ///   - items: the inputs
     ///   - domain: how to read them
-    /// - Returns: the model as written
+    /// - Returns: the model as written; nil in a process that is not the first of a group
     /// - Throws: ``LatentError``: `.data` without enough readable files, `.usage` for settings that
     ///   do not fit, `.diverged`, `.interrupted`, `.cannotWrite`
-    public func callAsFunction(_ items: some Sequence<Item>, domain: Domain) throws -> ModelFile {
+    public func callAsFunction(_ items: some Sequence<Item>, domain: Domain) throws -> ModelFile? {
         var stop: ItemFailure?
         let survey = try Survey(
             of: items, domain: domain, threadCount: environment.readerCount
@@ -143,17 +147,41 @@ public struct TrainingRun {
                     preprocessing: plan.preprocessing, training: configuration)))
 
         let fingerprint = Self.fingerprint(survey)
+        let team = environment.group.map(Team.init) ?? .alone
+        try checkTeam(team, model: plan.model)
+        let report =
+            team.rank == 0
+            ? try environment.reportFolder.map {
+                try TrainingReport(
+                    folder: $0, domain: domain, seed: request.seed,
+                    exhibits: Array(
+                        Self.exhibits(
+                            heldOut.items.isEmpty ? training : heldOut, limit: 16
+                        ).joined()))
+            } : nil
         let outcome = try Trainer(
             Trainer.Job(
                 configuration: configuration, model: plan.model, training: training,
                 heldOut: heldOut,
                 plan: try Self.planText(plan, configuration, fingerprint: fingerprint),
                 checkpointPath: environment.checkpointPath,
-                checkpointInterval: environment.checkpointInterval),
+                checkpointInterval: environment.checkpointInterval, team: team),
             device: environment.device,
             observer: Trainer.Observer(
-                onEvent: { try? onEvent(.training($0)) }, shouldStop: environment.shouldStop)
+                onEvent: {
+                    switch $0 {
+                    case .epoch(_, _, _, let rate, _): report?.windowsPerSecond = rate
+                    case .rolledBack: report?.reopen()
+                    default: break
+                    }
+                    try? onEvent(.training($0))
+                },
+                inspect: { try report?.record($1, model: $0) },
+                shouldStop: environment.shouldStop)
         ).run(resuming: environment.resumes)
+        guard team.rank == 0 else { return nil }
+        try report?.finish(
+            model: outcome.model, windows: Self.exhibits(training, limit: Self.mapLimit))
 
         let calibration = try calibrate(outcome.model, plan: plan, on: split.calibration)
         var record = ModelRecord(
@@ -179,6 +207,51 @@ public struct TrainingRun {
                     + environment.output, hint: failure.hint)
         }
         return file
+    }
+
+    /// Windows that a latent map shows, at most.
+    private static let mapLimit = 2_000
+
+    /// Windows of a source, spread over its items, in batches.
+    private static func exhibits(
+        _ source: WindowSource, limit: Int
+    ) throws -> [[TrainingReport.Exhibit]] {
+        let pass = source.batches(shuffledBy: nil, batchSize: 64)
+        let total = max(1, source.windowCount)
+        var exhibits: [[TrainingReport.Exhibit]] = []
+        var place = 0
+        var count = 0
+        while count < limit, let batch = try pass.next() {
+            var chosen: [TrainingReport.Exhibit] = []
+            let length = batch.values.count / max(1, batch.count)
+            for index in 0..<batch.count {
+                defer { place += 1 }
+                // The first window of each of `limit` equal parts.
+                guard place == 0 || place * limit / total > (place - 1) * limit / total else {
+                    continue
+                }
+                let item = batch.items[index]
+                chosen.append(
+                    TrainingReport.Exhibit(
+                        values: Array(batch.values[index * length..<(index + 1) * length]),
+                        codes: source.codes(item), label: source.items[item].item.label,
+                        path: source.items[item].item.path))
+                count += 1
+            }
+            if !chosen.isEmpty { exhibits.append(chosen) }
+        }
+        return exhibits
+    }
+
+    /// Refuses to divide batches of an objective that is of whole ones.
+    private func checkTeam(_ team: Team, model: VAEConfiguration) throws(LatentError) {
+        let kind = model.objective.kind
+        guard team.size > 1, kind.objective(model.objective).couplesWindows else { return }
+        throw LatentError(
+            .usage,
+            "--objective \(kind.rawValue) in \(team.size) processes: its loss is of whole "
+                + "batches and cannot be divided",
+            hint: "train in one process, or use another objective")
     }
 
     /// Refuses what this machine cannot hold, where the system would otherwise end the process.

@@ -19,6 +19,7 @@ struct LatentCommand: ParsableCommand {
               latent train photos -o photos.safetensors
               latent score -m photos.safetensors inbox
               latent augment -m photos.safetensors photos -o more -n 1000
+              latent evaluate likelihood -m photos.safetensors held-out
               latent inspect photos.safetensors
 
             DATA is a file, a folder (class folders, flat, or train/ and test/), a manifest (CSV or \
@@ -33,7 +34,8 @@ struct LatentCommand: ParsableCommand {
             """,
         version: "latent " + LATENT_VERSION,
         subcommands: [
-            TrainCommand.self, ScoreCommand.self, AugmentCommand.self, InspectCommand.self,
+            TrainCommand.self, ScoreCommand.self, AugmentCommand.self,
+            EvaluateCommand.self, InspectCommand.self,
         ])
 
     static func main() {

@@ -116,20 +116,23 @@ struct ScoreWriter {
         }
     }
 
-    /// Writes fields with commas (quoted as RFC 4180 says) or tabs (which fields then lose).
     private func separated(_ fields: [String]) throws {
-        if format == .tsv {
-            try output.line(
-                fields.map { $0.onOneLine.replacing("\t", with: " ") }.joined(separator: "\t"))
-            return
+        try output.line(format.separated(fields))
+    }
+}
+
+extension RowFormat {
+    /// Fields with commas (quoted as RFC 4180 says) or tabs (which fields then lose).
+    func separated(_ fields: [String]) -> String {
+        if self == .tsv {
+            return fields.map { $0.onOneLine.replacing("\t", with: " ") }.joined(separator: "\t")
         }
-        try output.line(
-            fields.map { field in
-                // By scalars: a combining mark behind a quote would make it another character.
-                field.unicodeScalars.contains { ",\"\r\n".unicodeScalars.contains($0) }
-                    ? "\"" + field.replacingOccurrences(of: "\"", with: "\"\"", options: .literal)
-                        + "\"" : field
-            }.joined(separator: ","))
+        return fields.map { field in
+            // By scalars: a combining mark behind a quote would make it another character.
+            field.unicodeScalars.contains { ",\"\r\n".unicodeScalars.contains($0) }
+                ? "\"" + field.replacingOccurrences(of: "\"", with: "\"\"", options: .literal)
+                    + "\"" : field
+        }.joined(separator: ",")
     }
 }
 

@@ -20,6 +20,9 @@ struct TrainCommand: ParsableCommand {
               latent train normal.csv -o m.safetensors --latent 8 --false-alarms 0.01
               find clips -name '*.wav' -print0 | latent train -0 - -o clips.safetensors
               latent train photos -o photos.safetensors --resume     # after any interruption
+              latent train photos -o m.safetensors --condition class --report m-report
+              latent train photos -o m.safetensors --layers 3
+              torchrun --nproc-per-node 2 --no-python latent train photos -o m.safetensors
             """)
 
     @OptionGroup var input: InputOptions
@@ -29,6 +32,14 @@ struct TrainCommand: ParsableCommand {
 
     @Flag(help: "Go on from the checkpoint that an interrupted run left beside MODEL.")
     var resume = false
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            A folder for what training looks like: metrics.ndjson, TensorBoard's event files, sheets \
+            of reconstructions and samples, a map of the latent space, traversals.
+            """, valueName: "dir"))
+    var report: String?
 
     @Flag(help: "Replace MODEL if it exists.")
     var force = false
@@ -63,7 +74,11 @@ struct TrainCommand: ParsableCommand {
                 hint: "use --resume to go on from it, or --force to start anew")
         }
         try OutputCheck.writableFolder(of: output)
-        let console = Console(quiet: machine.quiet)
+        try checkReport()
+        // The first process of a group speaks for all.
+        let rank = ProcessInfo.processInfo.environment["RANK"] ?? "0"
+        let isGroup = (ProcessInfo.processInfo.environment["WORLD_SIZE"] ?? "1") != "1"
+        let console = Console(quiet: machine.quiet || (isGroup && rank != "0"))
         let (items, domain, omissions) = try collect()
         try OutputCheck.isNoInput(output, of: input.data + items.lazy.map(\.path))
         if resume, FileManager.default.fileExists(atPath: output), !force,
@@ -73,6 +88,8 @@ struct TrainCommand: ParsableCommand {
             return
         }
         let device = try machine.start()
+        let group = try ProcessGroup.fromEnvironment(
+            ProcessInfo.processInfo.environment, timeoutSeconds: Self.groupTimeoutSeconds)
         let interruption = Interruption()
         var environment = TrainingRun.Environment(output: output)
         environment.overwrites = force || resume
@@ -81,14 +98,30 @@ struct TrainCommand: ParsableCommand {
         environment.device = device
         environment.readerCount = machine.readerCount
         environment.checkpointInterval = training.checkpointInterval
+        environment.reportFolder = report
+        environment.group = group
         environment.shouldStop = { interruption.isRequested }
 
         let reporter = TrainingReporter(console: console, itemCount: items.count)
         let file = try TrainingRun(
             request, environment: environment, onEvent: { try reporter.handle($0) }
         )(items, domain: domain)
+        guard let file else { return }
         if let note = omissions.note { console.note(note) }
         reporter.conclude(file, output: output)
+    }
+
+    /// A process that ends is noticed at once; this is how long one may be silent.
+    private static let groupTimeoutSeconds = 300.0
+
+    private func checkReport() throws(LatentError) {
+        guard let report, !force, !resume,
+            let content = try? FileManager.default.contentsOfDirectory(atPath: report),
+            !content.isEmpty
+        else { return }
+        throw LatentError(
+            .exists, path: report, "the folder holds \(content.count) files or folders already",
+            hint: "name another folder, or use --force to write into it")
     }
 
     /// The items to train on: those of the train split where there are splits.

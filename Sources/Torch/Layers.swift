@@ -5,9 +5,8 @@ public struct Linear {
     /// [outputs].
     public let bias: Tensor
 
-    /// Makes a layer and registers `weight` and `bias` at the scope.
-    ///
-    /// - Parameter gain: factor on the initial values
+    /// Makes a layer and registers `weight` and `bias` at the scope; `gain` is a factor on the initial
+    /// values.
     public init(
         _ scope: Parameters.Scope, inputs: Int, outputs: Int, gain: Float = 1
     ) throws(TorchError) {
@@ -29,9 +28,8 @@ public struct Convolution {
     /// [outputs].
     public let bias: Tensor
 
-    /// Makes a layer and registers `weight` and `bias` at the scope.
-    ///
-    /// - Parameter gain: factor on the initial values; 0 makes a layer that begins by adding nothing
+    /// Makes a layer and registers `weight` and `bias` at the scope; a `gain` on the initial values of
+    /// 0 makes one that begins by adding nothing.
     public init(
         _ scope: Parameters.Scope, inputs: Int, outputs: Int, gain: Float = 1
     ) throws(TorchError) {

@@ -8,6 +8,7 @@ public protocol Likelihood {
     /// log p(x|z) of each window in nats, with all constants, [B].
     ///
     /// - Parameter x: [B, C, H, W] in 0…1
+    /// - Returns: [B]
     /// - Throws: `TorchError` when the shapes do not fit
     func logProbability(of x: Tensor) throws -> Tensor
 }
@@ -24,6 +25,8 @@ protocol LikelihoodFamily: Sendable {
     /// - Parameters:
     ///   - output: [B, K, H, W], K = ``outputChannelCount(of:)``
     ///   - logScale: the one log-scale of all elements, a single number, for families that have one
+    /// - Returns: p(x|z) of each row
+    /// - Throws: `TorchError` when the shapes do not fit
     func distribution(of output: Tensor, logScale: Tensor) throws -> any Likelihood
 
     /// Whether all elements share one scale, which is not learned by gradients but set to its

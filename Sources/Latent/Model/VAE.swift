@@ -98,6 +98,8 @@ public final class VAE {
     ///   - condition: [B, Y], of a conditional model
     ///   - noise: [B·L, D], the draws of a window together
     ///   - drawCount: L
+    /// - Returns: the layers and the decoder's output, rows B·L
+    /// - Throws: `TorchError` when the shapes do not fit
     func infer(
         _ x: Tensor, condition: Tensor? = nil, noise: Tensor, drawCount: Int = 1
     ) throws -> Inference {
@@ -109,19 +111,29 @@ public final class VAE {
     /// z of windows: means of q(z|x), or draws where noise is given, [B, D].
     ///
     /// Of a hierarchical model each layer's mean is that given the means above it.
-    public func latents(of x: Tensor, condition: Tensor? = nil, noise: Tensor? = nil) throws
-        -> Tensor
-    {
+    public func latents(
+        of x: Tensor, condition: Tensor? = nil, noise: Tensor? = nil
+    ) throws -> Tensor {
         let drawn =
             try noise ?? Tensor.zeros(shape: [x.shape[0], noiseCount], device: device)
         return try infer(x, condition: condition, noise: drawn).z
     }
 
     /// z ~ p(z): from standard normal noise [N, D] and uniform numbers in 0…1, [N].
-    public func priorLatents(noise: Tensor, choices: [Float], condition: Tensor? = nil) throws
-        -> Tensor
-    {
+    public func priorLatents(
+        noise: Tensor, choices: [Float], condition: Tensor? = nil
+    ) throws -> Tensor {
         try latents.prior(noise: noise, choices: choices, condition: condition)
+    }
+
+    /// z with its top layer as given and the layers below at the means of their priors, [N, D].
+    func expectedLatents(below z: Tensor, condition: Tensor? = nil) throws -> Tensor {
+        let top = configuration.latentCount
+        let rest = try Tensor.zeros(shape: [z.shape[0], noiseCount - top], device: device)
+        return try latents.prior(
+            noise: Tensor.concatenated(
+                [z.narrowed(axis: 1, start: 0, length: top), rest], axis: 1),
+            choices: [], condition: condition)
     }
 
     /// p(x|z): [N, D] → distribution over [N, C, H, W].
@@ -141,8 +153,11 @@ public final class VAE {
     /// The distribution of what the decoder gave, at the scale that is best for this batch.
     ///
     /// - Parameters:
-    ///   - x: as many rows as the output has
+    ///   - output: of the decoder, [N, K, H, W]
+    ///   - x: [N, C, H, W]
     ///   - mean: over all elements of the batch, which may be divided among processes
+    /// - Returns: p(x|z) of each row
+    /// - Throws: what `mean` throws; `TorchError` when the shapes do not fit
     func optimalLikelihood(
         of output: Tensor, for x: Tensor, mean: (Tensor) throws -> Double
     ) throws -> any Likelihood {

@@ -15,7 +15,7 @@ struct FlatLatents: LatentStructure {
         try self.init(site, isDeterministic: isDeterministic) { _ in prior }
     }
 
-    /// - Parameter prior: makes the prior from the encoder of windows without labels
+    /// Makes encoder and decoder, and the prior from the encoder of windows without labels.
     init(
         _ site: BuildingSite, isDeterministic: Bool = false,
         prior: (_ encode: @escaping (Tensor) throws -> Posterior) throws -> any LatentPrior

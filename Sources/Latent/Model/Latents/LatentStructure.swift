@@ -15,6 +15,7 @@ protocol LatentStructure {
     ///   - noise: standard normal numbers [B·L, D], the draws of a window together
     ///   - drawCount: L
     /// - Returns: the layers from the top, and the decoder's output, rows B·L
+    /// - Throws: `TorchError` when the shapes do not fit
     func infer(
         _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int
     ) throws -> (layers: [LatentLayer], output: Tensor)

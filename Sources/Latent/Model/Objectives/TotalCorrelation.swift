@@ -32,6 +32,8 @@ struct TotalCorrelationObjective: Objective {
     ///   - layer: posterior and z of a batch, [B, D] each
     ///   - windowCount: N, of the whole training part
     ///   - mean: over the batch, [B] → scalar
+    /// - Returns: the three parts
+    /// - Throws: `TorchError` when the shapes do not fit
     static func decomposition(
         of layer: LatentLayer, windowCount: Int, mean: (Tensor) throws -> Tensor
     ) throws -> Decomposition {
