@@ -64,12 +64,17 @@ extension String {
 /// then otherwise, nothing when quiet.
 final class Console {
     private let isQuiet: Bool
+    private let isSilent: Bool
     private let isTerminal = isatty(STDERR_FILENO) == 1
     private var isLineOpen = false
     private var lastProgress = Date.distantPast
     private let startedAt = Date()
 
-    init(quiet: Bool) { isQuiet = quiet }
+    /// Makes a console; a silent one says nothing at all, as where another process speaks.
+    init(quiet: Bool, silent: Bool = false) {
+        isQuiet = quiet || silent
+        isSilent = silent
+    }
 
     /// A sentence that stays.
     func note(_ text: String) {
@@ -80,6 +85,7 @@ final class Console {
 
     /// A warning; shown even when quiet would hide notes of progress, since it is about lost data.
     func warning(_ text: String) {
+        guard !isSilent else { return }
         write((isLineOpen ? "\r\u{1B}[K" : "") + "latent: warning: \(text.onOneLine)\n")
         isLineOpen = false
     }

@@ -78,7 +78,7 @@ struct TrainCommand: ParsableCommand {
         // The first process of a group speaks for all.
         let rank = ProcessInfo.processInfo.environment["RANK"] ?? "0"
         let isGroup = (ProcessInfo.processInfo.environment["WORLD_SIZE"] ?? "1") != "1"
-        let console = Console(quiet: machine.quiet || (isGroup && rank != "0"))
+        let console = Console(quiet: machine.quiet, silent: isGroup && rank != "0")
         let (items, domain, omissions) = try collect()
         try OutputCheck.isNoInput(output, of: input.data + items.lazy.map(\.path))
         if resume, FileManager.default.fileExists(atPath: output), !force,

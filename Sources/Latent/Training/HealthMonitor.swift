@@ -45,11 +45,13 @@ struct HealthMonitor {
                     + "to learn them by heart; give more files, or use smaller --channels and --latent"
             )
         }
-        let isWarm = Double(last.epoch) / Double(epochCount) > max(0.2, training.klWarmupShare)
-        if isWarm, model.objective.kind != .ae, last.rate < 0.1 || last.activeUnitCount == 0 {
+        let isWarm = Double(last.epoch) / Double(epochCount) >= max(0.5, training.klWarmupShare)
+        let rate = last.layerRates?.reduce(0, +) ?? last.rate
+        if isWarm, model.objective.kind != .ae, rate < 0.1 || (last.activeUnitCount == 0 && rate < 1)
+        {
             say(
                 .collapse,
-                "posterior collapse: the latents carry \(Self.text(last.rate)) nats, so every "
+                "posterior collapse: the latents carry \(Self.text(rate)) nats, so every "
                     + "reconstruction is the same; use a longer --kl-warmup, --free-nats 2, a lower "
                     + "--beta, or --likelihood gaussian")
         }

@@ -153,8 +153,13 @@ extension Trainer {
             let pass = job.heldOut.batches(
                 shuffledBy: nil, batchSize: job.configuration.batchSize, team: team)
             let drawCount = phase == .bound ? objective.drawCount : 1
+            let sharesScale = phase == .bound && job.model.likelihood.family.hasSharedScale
             while let batch = try pass.next() {
-                guard batch.count > 0 else { continue }
+                guard batch.count > 0 else {
+                    // The others wait for this process's share of the error.
+                    if sharesScale { _ = try team.sum([0]) }
+                    continue
+                }
                 let x = try model.batch(batch.values)
                 let inference = try model.infer(
                     x, condition: model.condition(codes(batch, of: job.heldOut)),
@@ -163,7 +168,8 @@ extension Trainer {
                 let likelihood =
                     phase == .bound
                     ? try model.optimalLikelihood(of: inference.output, for: target) {
-                        try $0.mean().item()
+                        try team.sum([$0.mean().item() * Double(batch.count)])[0]
+                            / Double(batch.wholeCount)
                     } : try model.likelihood(of: inference.output, z: inference.z)
                 let figures = trainingPass(
                     inference.layers, try likelihood.logProbability(of: target),
