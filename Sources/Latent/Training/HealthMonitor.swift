@@ -47,7 +47,8 @@ struct HealthMonitor {
         }
         let isWarm = Double(last.epoch) / Double(epochCount) >= max(0.5, training.klWarmupShare)
         let rate = last.layerRates?.reduce(0, +) ?? last.rate
-        if isWarm, model.objective.kind != .ae, rate < 0.1 || (last.activeUnitCount == 0 && rate < 1)
+        if isWarm, model.objective.kind != .ae,
+            rate < 0.1 || (last.activeUnitCount == 0 && rate < 1)
         {
             say(
                 .collapse,

@@ -13,6 +13,10 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
     public var rotationDegrees = 0.0
     /// Largest change of contrast to either side: values times 1 ± this.
     public var gain = 0.0
+    /// Largest change of size to either side: lengths times 1 ± this.
+    public var scale = 0.0
+    /// Whether values are black or white, and stay so.
+    public var binarises = false
     /// Largest shift in time, as a share of the width.
     public var timeShift = 0.0
     /// Largest share of the bands, and of the frames, that are hidden at once.
@@ -25,10 +29,12 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
     public static func light(for view: Preprocessing.View) -> InputAugmentation {
         var augmentation = InputAugmentation()
         switch view {
-        case .pixels:
+        case .pixels(let view):
             augmentation.shift = 0.04
             augmentation.rotationDegrees = 5
-            augmentation.gain = 0.05
+            augmentation.scale = 0.05
+            augmentation.gain = view.binarises ? 0 : 0.05
+            augmentation.binarises = view.binarises
         case .logMel:
             augmentation.timeShift = 0.05
             augmentation.maskShare = 0.1
@@ -46,7 +52,7 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
                 UInt64(batch.positions[index]))
             let range = index * length..<(index + 1) * length
             var values = Array(batch.values[range])
-            if shift > 0 || rotationDegrees > 0 || gain > 0 {
+            if shift > 0 || rotationDegrees > 0 || scale > 0 || gain > 0 {
                 values = moved(values, window: window, using: &generator)
             }
             if timeShift > 0 { values = delayed(values, window: window, using: &generator) }
@@ -60,15 +66,17 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
         limit * (2 * Double(generator.uniform()) - 1)
     }
 
-    /// Rotates around the centre and shifts, bilinear, edges repeated; then scales the contrast.
+    /// Rotates and scales around the centre and shifts, bilinear, edges repeated; then scales the
+    /// contrast.
     private func moved(
         _ values: [Float], window: WindowShape, using generator: inout Generator
     ) -> [Float] {
         let angle = Self.signed(rotationDegrees, using: &generator) * .pi / 180
         let down = Self.signed(shift, using: &generator) * Double(window.height)
         let right = Self.signed(shift, using: &generator) * Double(window.width)
+        let size = 1 / (1 + Self.signed(scale, using: &generator))
         let factor = Float(1 + Self.signed(gain, using: &generator))
-        let (sine, cosine) = (sin(angle), cos(angle))
+        let (sine, cosine) = (sin(angle) * size, cos(angle) * size)
         let (height, width) = (window.height, window.width)
         let (middleY, middleX) = (Double(height - 1) / 2, Double(width - 1) / 2)
         var result = [Float](repeating: 0, count: values.count)
@@ -88,7 +96,8 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
                     let upper = at(top, left) * (1 - u) + at(top, rightmost) * u
                     let lower = at(bottom, left) * (1 - u) + at(bottom, rightmost) * u
                     let value = (upper * (1 - v) + lower * v) * factor
-                    result[base + y * width + x] = min(max(value, 0), 1)
+                    result[base + y * width + x] =
+                        binarises ? (value >= 0.5 ? 1 : 0) : min(max(value, 0), 1)
                 }
             }
         }

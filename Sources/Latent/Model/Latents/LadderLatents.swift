@@ -88,13 +88,11 @@ struct LadderLatents: LatentStructure {
                             level: level, range: used..<used + count,
                             shape: [-1, channels, height, columns],
                             prior: try Convolution(
-                                scope["prior"], inputs: width, outputs: 2 * channels, gain: 0.1),
+                                scope["prior"], inputs: width, outputs: 2 * channels),
                             fromAbove: try Convolution(
-                                scope["posterior_above"], inputs: width, outputs: 2 * channels,
-                                gain: 0.1),
+                                scope["posterior_above"], inputs: width, outputs: 2 * channels),
                             fromBelow: try Convolution(
-                                encoder["layer\(made + 1)"], inputs: width, outputs: 2 * channels,
-                                gain: 0.1),
+                                encoder["layer\(made + 1)"], inputs: width, outputs: 2 * channels),
                             enter: try Convolution(
                                 scope["enter"], inputs: channels, outputs: width),
                             block: try ResidualBlock(scope["block"], width: width))))
