@@ -42,6 +42,10 @@ UNARY(Softplus, at::softplus)
 UNARY(ReLU, at::relu)
 UNARY(SiLU, at::silu)
 
+LTStatus LTTensorWiden(const LTTensor *a, LTTensor **out) {
+    return yields(out, [&] { return a->value.to(at::kFloat); });
+}
+
 LTStatus LTTensorAffine(const LTTensor *a, double scale, double offset, LTTensor **out) {
     return yields(out, [&] {
         auto scaled = scale == 1 ? a->value : at::mul(a->value, scale);

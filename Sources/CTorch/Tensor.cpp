@@ -12,6 +12,10 @@
 
 #include "Guard.hpp"
 
+#include <ATen/autocast_mode.h>
+#include <ATen/cpu/Utils.h>
+#include <ATen/core/ivalue.h>
+
 namespace lt {
 std::string &last_error() {
     thread_local std::string message;
@@ -76,6 +80,30 @@ bool LTDeviceIsAvailable(const char *name) {
 
 LTStatus LTUseDeterministicAlgorithms(void) {
     return guarded([] { at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true); });
+}
+
+bool LTSupportsBFloat16(void) {
+    try {
+        auto capabilities = at::cpu::get_cpu_capabilities();
+        for (auto name : {"avx512_bf16", "amx_bf16", "amx_tile"}) {
+            auto found = capabilities.find(name);
+            if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) {
+                return true;
+            }
+        }
+    } catch (...) {
+        // A processor that cannot be asked is taken to lack it.
+    }
+    return false;
+}
+
+bool LTSetBFloat16(bool enabled) {
+    bool before = at::autocast::is_autocast_enabled(at::kCPU);
+    at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+    at::autocast::set_autocast_enabled(at::kCPU, enabled);
+    // The copies of the weights are those of one step.
+    at::autocast::clear_cache();
+    return before;
 }
 
 LTStatus LTTensorFromFloats(const float *data, const int64_t *shape, size_t rank, LTTensor **out) {

@@ -306,6 +306,7 @@ public struct TrainingRun {
         configuration.freeNats = request.freeNats ?? (plan.model.layerCount > 1 ? 2 : 0)
         if let value = request.averageDecay { configuration.averageDecay = value }
         configuration.balance = request.balance
+        configuration.precision = request.precision ?? .float32
         if request.augmentation == .light {
             configuration.augmentation = .light(for: plan.preprocessing.view)
         }

@@ -90,6 +90,12 @@ final class Console {
         isLineOpen = false
     }
 
+    /// A warning about how good the result will be; hidden when quiet, since nothing is lost.
+    func advice(_ text: String) {
+        guard !isQuiet else { return }
+        warning(text)
+    }
+
     /// How far the work is; `text` is made only when it is shown.
     func progress(_ text: () -> String) {
         guard !isQuiet else { return }

@@ -65,6 +65,7 @@ extension Domain: ExpressibleByArgument {}
 extension LikelihoodKind: ExpressibleByArgument {}
 extension ObjectiveKind: ExpressibleByArgument {}
 extension ScoreKind: ExpressibleByArgument {}
+extension TrainingConfiguration.Precision: ExpressibleByArgument {}
 extension TrainingConfiguration.Balance: ExpressibleByArgument {}
 extension TrainingRequest.Augmentation: ExpressibleByArgument {}
 extension Aggregate: ExpressibleByArgument {}

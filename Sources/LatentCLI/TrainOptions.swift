@@ -209,6 +209,9 @@ struct TrainingOptions: ParsableArguments {
             valueName: "x"))
     var average: Double?
 
+    @Option(help: "Numbers that products of training are made of: float32, bfloat16 (float32).")
+    var precision: TrainingConfiguration.Precision?
+
     @Option(
         help: """
             How training windows are varied: light, small shifts and rotations of images, shifts \
@@ -293,6 +296,7 @@ struct TrainingOptions: ParsableArguments {
         request.klWarmupShare = klWarmup
         request.freeNats = freeNats
         request.averageDecay = average
+        request.precision = precision
         request.augmentation = augment
         request.balance = balance
         request.heldOutShare = validation

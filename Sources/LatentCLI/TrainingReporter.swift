@@ -76,9 +76,9 @@ final class TrainingReporter {
                     + (self.secondsLeft.map { ", \(Console.duration($0)) left" } ?? "")
             }
         case .warning(let text):
-            console.warning(text)
+            console.advice(text)
         case .rolledBack(let reason, let epoch, let rate):
-            console.warning(
+            console.advice(
                 "\(reason) in epoch \(epoch): going back to the last good state with a learning rate "
                     + "of \(rate)")
         case .epoch(let record, let of, let isBest, let rate, let left):

@@ -25,6 +25,16 @@ extension Tensor {
     }
 }
 
+/// Runs a closure whose matrix products and convolutions are of bfloat16 where `isOn`, on this
+/// thread and on the CPU; weights, sums and all else stay float32.
+///
+/// What comes out of a product is a bfloat16 tensor until an operation with float32 widens it.
+public func withBFloat16<Result>(_ isOn: Bool, _ body: () throws -> Result) rethrows -> Result {
+    let before = LTSetBFloat16(isOn)
+    defer { _ = LTSetBFloat16(before) }
+    return try body()
+}
+
 /// Runs a closure without recording for gradients, on this thread.
 ///
 /// Synchronous on purpose: the mode belongs to the thread, and an `await` may change threads.

@@ -60,6 +60,11 @@ extension Tensor {
         try Self.make { LTTensorLog1p(handle, $0) }
     }
 
+    /// The same numbers as float32, after products of bfloat16.
+    public func widened() throws(TorchError) -> Tensor {
+        try Self.make { LTTensorWiden(handle, $0) }
+    }
+
     /// Each element to the nearest integer, halves to the even one; no gradient flows.
     public func rounded() throws(TorchError) -> Tensor {
         try Self.make { LTTensorRound(handle, $0) }

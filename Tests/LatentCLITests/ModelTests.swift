@@ -23,7 +23,7 @@ struct ModelFiles {
         case "longer": bytes.append(0)
         case "future":
             let range = try #require(
-                bytes.firstRange(of: Data("\"format_version\":\"1\"".utf8)))
+                bytes.firstRange(of: Data("\"format_version\":\"2\"".utf8)))
             bytes[range.upperBound - 2] = UInt8(ascii: "2")
         case "picture":
             return try Data(

@@ -36,12 +36,13 @@ import Torch
         environment.checkpointInterval = interval
         var steps = 0
         environment.shouldStop = { steps >= stops }
-        return try TrainingRun(request, environment: environment) { event in
+        let file = try TrainingRun(request, environment: environment) { event in
             if case .training(.step) = event {
                 steps += 1
                 onStep(steps)
             }
         }(fixtureItems("images/shapes/disc", .image), domain: .image)
+        return try #require(file)
     }
 
     private func bytes(_ name: String) throws -> Data { try Data(at: folder / name) }
@@ -226,8 +227,9 @@ import Torch
             [.at(Fixtures.path("broken/crc.png"))]
             + (try fixtureItems("images/shapes/disc", .image))
         var environment = TrainingRun.Environment(output: folder / "m")
-        let file = try TrainingRun(Self.request(), environment: environment) { _ in }(
-            items, domain: .image)
+        let file = try #require(
+            try TrainingRun(Self.request(), environment: environment) { _ in }(
+                items, domain: .image))
         #expect(file.record.training.unreadableItemCount == 1)
         try train(Self.request(), as: "clean")
         #expect(try ModelFile.read(folder / "clean").file.weights == file.weights)
@@ -242,18 +244,16 @@ import Torch
     @Test("neither the order of the files nor their names change what is learned, but for labels")
     func orderOfFiles() throws {
         let items = try fixtureItems("images/shapes/disc", .image)
-        let file = try TrainingRun(
-            Self.request(), environment: .init(output: folder / "m")
-        ) { _ in }(
-            items, domain: .image)
+        let file = try #require(
+            try TrainingRun(Self.request(), environment: .init(output: folder / "m")) { _ in }(
+                items, domain: .image))
         let moved = try folder.makeFolder("elsewhere")
         for item in items {
             try folder.copy(item.path, as: "elsewhere/x-\(item.relativePath)")
         }
-        let other = try TrainingRun(
-            Self.request(), environment: .init(output: folder / "n")
-        ) { _ in }(
-            Inputs([moved], domain: .image), domain: .image)
+        let other = try #require(
+            try TrainingRun(Self.request(), environment: .init(output: folder / "n")) { _ in }(
+                Inputs([moved], domain: .image), domain: .image))
         #expect(other.weights == file.weights)
         #expect(other.record.calibration == file.record.calibration)
         #expect(
@@ -266,9 +266,9 @@ import Torch
         request.windowSize = nil
         request.melCount = 16
         let items = try fixtureItems("audio/sounds/tone", .audio)
-        let file = try TrainingRun(
-            request, environment: .init(output: folder / "m")
-        ) { _ in }(items, domain: .audio)
+        let file = try #require(
+            try TrainingRun(request, environment: .init(output: folder / "m")) { _ in }(
+                items, domain: .audio))
         #expect(file.record.preprocessing.viewName == "log-mel")
         #expect(file.record.configuration.height == 16)
         #expect(file.record.outputReferenceLevel?.isFinite == true)

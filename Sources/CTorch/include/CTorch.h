@@ -34,6 +34,11 @@ int32_t LTThreadCount(void);
 void LTSerializeThisThread(void);
 bool LTDeviceIsAvailable(const char *_Nonnull device);
 LTStatus LTUseDeterministicAlgorithms(void);
+/// Whether the processor multiplies matrices of bfloat16.
+bool LTSupportsBFloat16(void);
+/// Makes matrix products and convolutions of this thread work in bfloat16 (libtorch's autocast);
+/// gives whether they did.
+bool LTSetBFloat16(bool enabled);
 
 // Creation, host copies, properties
 LTStatus LTTensorFromFloats(const float *_Nullable data, const int64_t *_Nonnull shape, size_t rank,
@@ -76,6 +81,8 @@ LTStatus LTTensorExpm1(LTIn a, LTOut out);
 LTStatus LTTensorLog(LTIn a, LTOut out);
 /// log(1 + a), exact for small a.
 LTStatus LTTensorLog1p(LTIn a, LTOut out);
+/// As float32; itself where it is.
+LTStatus LTTensorWiden(LTIn a, LTOut out);
 /// To the nearest integer, halves to even.
 LTStatus LTTensorRound(LTIn a, LTOut out);
 LTStatus LTTensorTanh(LTIn a, LTOut out);

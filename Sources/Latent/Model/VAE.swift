@@ -105,7 +105,7 @@ public final class VAE {
     ) throws -> Inference {
         let (layers, output) = try latents.infer(
             x, condition: condition, noise: noise, drawCount: drawCount)
-        return Inference(layers: layers, output: output)
+        return Inference(layers: layers, output: try output.widened())
     }
 
     /// z of windows: means of q(z|x), or draws where noise is given, [B, D].

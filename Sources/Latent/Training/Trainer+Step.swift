@@ -31,8 +31,9 @@ extension Trainer {
         switch phase {
         case .bound:
             let drawCount = objective.drawCount
-            let inference = try model.infer(
-                x, condition: condition, noise: noise, drawCount: drawCount)
+            let inference = try withBFloat16(job.configuration.precision == .bfloat16) {
+                try model.infer(x, condition: condition, noise: noise, drawCount: drawCount)
+            }
             let repeated = drawCount == 1 ? target : try target.repeatedInterleaved(drawCount)
             let likelihood = try model.optimalLikelihood(of: inference.output, for: repeated) {
                 let perWindow = try $0.reshaped([batch.count, -1]).mean(axes: [1])

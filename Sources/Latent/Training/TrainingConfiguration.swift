@@ -12,6 +12,14 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         case weight
     }
 
+    /// Numbers that matrix products and convolutions are made of.
+    public enum Precision: String, Codable, Sendable, CaseIterable {
+        /// 24 bits of precision.
+        case float32
+        /// 8 bits, with sums of 24: faster where the processor has units for it.
+        case bfloat16
+    }
+
     /// The source of every random choice.
     public var seed: UInt64 = 0
     /// Passes over the training part, at most.
@@ -32,6 +40,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var freeNats = 0.0
     /// Decay of the moving average of the weights, which is what is kept; 0 keeps the last ones.
     public var averageDecay = 0.995
+    /// Numbers that products of training are made of.
+    public var precision = Precision.float32
     /// What is done about classes of unequal size.
     public var balance = Balance.none
     /// How training windows are varied; nil leaves them as they are.

@@ -22,6 +22,8 @@ public struct TrainingRequest: Sendable {
     public var augmentation = Augmentation.light
     /// What is done about classes of unequal size.
     public var balance = TrainingConfiguration.Balance.none
+    /// Numbers that products of training are made of; nil for bfloat16 where the processor has it.
+    public var precision: TrainingConfiguration.Precision?
     /// Nats of each stochastic layer that cost nothing at first.
     public var freeNats: Double?
     /// Decay of the average of the weights.

@@ -99,7 +99,7 @@ struct PosteriorHead {
                     shape: [features.shape[0], conditionCount], device: features.device)
             h = try hidden(Tensor.concatenated([h, labels], axis: 1)).silu()
         }
-        let parameters = try output(h)  // [B, 2D]
+        let parameters = try output(h).widened()  // [B, 2D]
         if isPoint { return Posterior(mean: parameters, logVariance: parameters, isPoint: true) }
         return try Posterior(splitting: parameters, axis: 1, count: latentCount)
     }

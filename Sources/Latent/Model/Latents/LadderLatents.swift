@@ -151,7 +151,7 @@ struct LadderLatents: LatentStructure {
                 try draw.fromAbove(h.silu())
                 + (drawCount > 1 ? try below.repeatedInterleaved(drawCount) : below)
             let count = draw.range.count
-            let change = try moved.reshaped([-1, 2 * count])
+            let change = try moved.widened().reshaped([-1, 2 * count])
             let posterior = Posterior(
                 mean: try prior.mean + change.narrowed(axis: 1, start: 0, length: count),
                 logVariance: try
@@ -199,7 +199,8 @@ struct LadderLatents: LatentStructure {
             switch step {
             case .draw(let draw):
                 // [N, 2Z, h, w]: means first, then log-variances.
-                let parameters = try draw.prior(h.silu()).reshaped([-1, 2 * draw.range.count])
+                let parameters = try draw.prior(h.silu()).widened()
+                    .reshaped([-1, 2 * draw.range.count])
                 let prior = try Posterior(
                     splitting: parameters, axis: 1, count: draw.range.count)
                 let z = try latents(draw, h, prior).reshaped(draw.shape)
