@@ -151,6 +151,11 @@ struct TrainingPass {
         return try weighted.sum() * (1 / reducer.batchSize)
     }
 
+    /// The share of the batch that this process holds, 0…1.
+    var batchShare: Double {
+        Double(reconstruction.shape[0] / drawCount) / reducer.batchSize
+    }
+
     /// The mean over the draws of each window, [B·L] → [B].
     func meanOverDraws(_ perDraw: Tensor) throws -> Tensor {
         drawCount == 1 ? perDraw : try perDraw.reshaped([-1, drawCount]).mean(axes: [1])
