@@ -55,8 +55,8 @@ import Torch
         let expected = zip(file.logits.values, file.mean.values).flatMap { _, mean in
             file.x.values.map { $0 - mean }
         }
-        // Below a logit of 1e-3 the constant is taken for flat.
-        #expect(mismatch(found, expected, absolute: 1e-4) == nil)
+        // Up to a logit of 1e-3 the constant is taken for flat, which is 1.7e-4 off at most.
+        #expect(mismatch(found, expected, absolute: 2e-4) == nil)
     }
 
     @Test("densities integrate to 1", arguments: [-30.0, -3, -0.02, 0, 0.5, 8])

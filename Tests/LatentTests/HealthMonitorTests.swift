@@ -69,15 +69,18 @@ import Testing
         #expect(warnings(history { $0.rate = 0 }, model: model).isEmpty)
     }
 
-    @Test("overfitting is said once, where the held-out loss has left its best")
-    func overfitting() {
-        // Windows of 64 elements: 12.8 nats above training and 3.2 above the best.
+    @Test(
+        "overfitting is said once, far above both training and the best",
+        arguments: [(42.0, 14), (80, 12)])
+    func overfitting(best: Double, epoch: Int) {
+        // Windows of 64 elements: 12.8 nats above training, and 3.2 above the best.
         let rising = history { record in
-            if record.epoch > 10 { record.heldOutLoss = 42 + Double(record.epoch - 10) * 2 }
+            let sinceBest = Double(record.epoch - 10)
+            record.heldOutLoss = best + (sinceBest > 0 ? 2 * sinceBest : -sinceBest)
         }
         let found = warnings(rising)
         #expect(found.count == 1)
-        #expect(found.first?.epoch == 12 && found.first?.text.contains("overfitting") == true)
+        #expect(found.first?.epoch == epoch && found.first?.text.contains("overfitting") == true)
     }
 
     @Test("a gap alone, or a held-out loss that only wavers, is no overfitting")
