@@ -95,6 +95,50 @@ import Torch
         }
     }
 
+    @Test("statistics have the bound of their draws, also decoded in chunks", arguments: [8, 64])
+    func statistics(side: Int) throws {
+        // Windows of 64×64 are decoded 128 draws of two at a time.
+        let model = try VAE(
+            .tiny(height: side, width: side, widths: [3], latentCount: 2), device: .cpu, seed: 5)
+        model.sharedLogScale = 2
+        var generator = Generator(seed: 15)
+        let values = (0..<2 * side * side).map { _ in generator.uniform() }
+        let drawCount = 150
+        let noise = generator.normals(2 * drawCount * 2)
+        var chunkCount = 0
+        let found = try model.statistics(of: model.batch(values), drawCount: drawCount) {
+            window, draws in
+            chunkCount += window == 0 ? 1 : 0
+            let first = window * drawCount
+            return Array(noise[(first + draws.lowerBound) * 2..<(first + draws.upperBound) * 2])
+        }.importanceBound
+        #expect(chunkCount == (side == 8 ? 1 : 2))
+        for window in 0..<2 {
+            let x = try model.batch(
+                Array(values[window * side * side..<(window + 1) * side * side]))
+            let posterior = try model.posterior(of: x)
+            let means = try posterior.mean.floats().map(Double.init)
+            let variances = try posterior.logVariance.floats().map { exp(Double($0)) }
+            var total = 0.0
+            var reference = 0.0
+            for draw in 0..<drawCount {
+                var z: [Float] = []
+                var ratio = 0.0  // log q - log p
+                for dimension in 0..<2 {
+                    let e = Double(noise[(window * drawCount + draw) * 2 + dimension])
+                    let value = means[dimension] + variances[dimension].squareRoot() * e
+                    z.append(Float(value))
+                    ratio += (value * value - e * e - log(variances[dimension])) / 2
+                }
+                let log = try model.decode(Tensor(z, shape: [1, 2])).logProbability(of: x).item()
+                if draw == 0 { reference = log - ratio }
+                total += exp(log - ratio - reference)
+            }
+            let expected = reference + log(total / Double(drawCount))
+            #expect(abs(found[window] - expected) < 1e-5 * abs(expected))
+        }
+    }
+
     @Test("of one draw it is the evidence lower bound on average")
     func single() throws {
         let setting = try Setting()
