@@ -38,6 +38,31 @@ vae.json    {"cases": [{name, shape, weights, x, noise, …}]}
     A forward pass of small VAEs with given weights, in float64, written again from the paths of the
     weights. Used by VAETests.
 
+continuous_bernoulli.json    {logits, x, log, mean}
+    log p(x) for each logit and x, and E[x], by Gauss-Legendre quadrature of the definition in
+    float64; where torch.distributions is exact it must agree. Used by ContinuousBernoulliTests.
+
+laplace.json    {x, mean, log_scale, log}
+    log p(x) of three windows from torch.distributions in float64. Used by LaplaceTests.
+
+logistic_mixture.json    {"cases": [{name, output, x, log}], "means": [{output, mean}]}
+    log p of grey and coloured windows from the logistic CDF, in float64; and E[x] of single pixels
+    as a sum over all 256 steps of each channel. Used by LogisticMixtureTests.
+
+ladder.json    {"cases": [{name, shape, weights, x, noise, posteriors, decoded, prior}]}
+    A pass of hierarchical models with given weights, in float64, written again from the paths of
+    the weights; and latents drawn from the prior. Used by LadderTests.
+
+conditional.json    {…}
+    A pass of a small conditional VAE, as in vae.json. Used by ConditioningTests.
+
+objectives.json    {total_correlation, discrepancy, importance, mixture}
+    Parts of losses by loops or logaddexp over float64. Used by the tests of the objectives.
+
+augmentation.json    {"cases": [{shape, seed, step, position, shift, rotation, gain, x, moved}]}
+    Images shifted and rotated by grid_sample with the numbers that the stream of a step and a place
+    gives. Used by InputAugmentationTests.
+
 mel.json    {"banks": [{rate, fft, mels, weights}], "spectra": [{…, hop, signal, log}]}
     Slaney's mel bank as librosa builds it, checked here against the mel frequencies that librosa's
     documentation prints; and ln of the mel power of a chirp in noise, by numpy's FFT with reflected
@@ -191,6 +216,19 @@ def operation_cases():
 
     yield "magnitude of shortTimeFourier", lambda x: fourier(x)[0].abs(), [n(205)]
     yield "inverseShortTimeFourier of a masked spectrum", masked, [n(205), u(33, 1)]
+
+    small = torch.tensor([[1e-6, -1e-6, 0.0], [1e-3, -1e-3, 0], [3e-5, -3e-5, 0]])
+    yield "expMinusOne", torch.expm1, [torch.cat([small, n(3, 4), -u(3, 2, high=60)], dim=1)]
+    yield "logOnePlus", torch.log1p, [torch.cat([small, u(3, 4, low=-0.98, high=9)], dim=1)]
+    yield "tanh", torch.tanh, [torch.cat([small, wide], dim=1)]
+    halves = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 254.5, 0.49, -0.51])
+    yield "rounded", torch.round, [halves]
+    yield "conv1d with bias and padding", lambda x, w, b: F.conv1d(x, w, b, 2, 1), [
+        n(2, 3, 10), n(4, 3, 4), n(4)]
+    yield "convTranspose1d", lambda x, w, b: F.conv_transpose1d(x, w, b, 2, 1), [
+        n(2, 3, 5), n(3, 2, 4), n(2)]
+    yield "conv2d of 3×3", lambda x, w, b: F.conv2d(x, w, b, 1, 1), [
+        n(2, 3, 4, 5), n(4, 3, 3, 3), n(4)]
 
 
 def operations():
@@ -398,6 +436,7 @@ def vae_weights(source, case):
     architecture, widths, latent = case["architecture"], case["widths"], case["latent"]
     elements = channels * height * width
     shapes = {}
+    area = (height >> len(widths)) * (width >> len(widths))
 
     def layer(name, *shape, outputs):
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, (outputs,)
@@ -413,6 +452,27 @@ def vae_weights(source, case):
         for index, inputs in enumerate(widths[::-1]):
             outputs = (widths[::-1] + [channels])[index + 1]
             layer(f"decoder.{index + 1}", inputs, outputs, 4, 4, outputs=outputs)
+    elif architecture == "resnet":
+        for index, (inputs, outputs) in enumerate(zip([channels] + widths, widths)):
+            layer(f"encoder.{index}.down", outputs, inputs, 4, 4, outputs=outputs)
+            for half in (0, 1):
+                layer(f"encoder.{index}.block.{half}", outputs, outputs, 3, 3, outputs=outputs)
+        layer("encoder.posterior", 2 * latent, widths[-1] * area, outputs=2 * latent)
+        layer("decoder.first", widths[-1] * area, latent, outputs=widths[-1] * area)
+        down = widths[::-1] + [channels]
+        for index, (inputs, outputs) in enumerate(zip(down, down[1:])):
+            for half in (0, 1):
+                layer(f"decoder.{index}.block.{half}", inputs, inputs, 3, 3, outputs=inputs)
+            layer(f"decoder.{index}.up", inputs, outputs, 4, 4, outputs=outputs)
+    elif architecture == "spectral":
+        bands, length = channels * height, width >> len(widths)
+        for index, (inputs, outputs) in enumerate(zip([bands] + widths, widths)):
+            layer(f"encoder.{index}", outputs, inputs, 4, outputs=outputs)
+        layer("encoder.posterior", 2 * latent, widths[-1] * length, outputs=2 * latent)
+        layer("decoder.0", widths[-1] * length, latent, outputs=widths[-1] * length)
+        down = widths[::-1] + [bands]
+        for index, (inputs, outputs) in enumerate(zip(down, down[1:])):
+            layer(f"decoder.{index + 1}", inputs, outputs, 4, outputs=outputs)
     else:
         for index, (inputs, outputs) in enumerate(zip([elements] + widths, widths)):
             layer(f"encoder.{index}", outputs, inputs, outputs=outputs)
@@ -426,12 +486,60 @@ def vae_weights(source, case):
     return {name: source.normal(*shape, scale=0.3) for name, shape in shapes.items()}
 
 
-def vae_pass(case, p, x, noise):
-    """Encodes, draws, decodes; float64."""
-    conv, widths, latent = case["architecture"] == "conv", case["widths"], case["latent"]
-
+def layers_of(p):
+    """Calls layers by path: a function of torch, the path, the input and options; and blocks."""
     def layer(function, name, h, **options):
         return function(h, p[f"{name}.weight"], p[f"{name}.bias"], **options)
+
+    def block(name, h):
+        inner = layer(F.conv2d, f"{name}.0", F.silu(h), padding=1)
+        return h + layer(F.conv2d, f"{name}.1", F.silu(inner), padding=1)
+
+    return layer, block
+
+
+def residual_pass(case, p, x, noise):
+    """As vae_pass, of the architecture `resnet`."""
+    widths, (layer, block) = case["widths"], layers_of(p)
+    h = 2 * x - 1
+    for index in range(len(widths)):
+        h = layer(F.conv2d, f"encoder.{index}.down", F.silu(h) if index else h, stride=2, padding=1)
+        h = block(f"encoder.{index}.block", h)
+    mean, log_variance = layer(F.linear, "encoder.posterior", F.silu(h).flatten(1)).chunk(2, 1)
+    log_variance = log_variance.clip(-8, 4)
+    z = mean + torch.exp(log_variance / 2) * noise
+    side = [size >> len(widths) for size in case["shape"][1:]]
+    h = layer(F.linear, "decoder.first", z).unflatten(1, [widths[-1], *side])
+    for index in range(len(widths)):
+        h = F.silu(block(f"decoder.{index}.block", h))
+        h = layer(F.conv_transpose2d, f"decoder.{index}.up", h, stride=2, padding=1)
+    return mean, log_variance, z, h, None
+
+
+def spectral_pass(case, p, x, noise):
+    """As vae_pass, of the architecture `spectral`."""
+    widths, (layer, _) = case["widths"], layers_of(p)
+    h = (2 * x - 1).flatten(1, 2)
+    for index in range(len(widths)):
+        h = F.silu(layer(F.conv1d, f"encoder.{index}", h, stride=2, padding=1))
+    mean, log_variance = layer(F.linear, "encoder.posterior", h.flatten(1)).chunk(2, 1)
+    log_variance = log_variance.clip(-8, 4)
+    z = mean + torch.exp(log_variance / 2) * noise
+    h = F.silu(layer(F.linear, "decoder.0", z)).unflatten(1, [widths[-1], -1])
+    for index in range(1, len(widths) + 1):
+        h = layer(F.conv_transpose1d, f"decoder.{index}", h, stride=2, padding=1)
+        h = F.silu(h) if index < len(widths) else h
+    return mean, log_variance, z, h.reshape(x.shape), None
+
+
+def vae_pass(case, p, x, noise):
+    """Encodes, draws, decodes; float64."""
+    if case["architecture"] == "resnet":
+        return residual_pass(case, p, x, noise)
+    if case["architecture"] == "spectral":
+        return spectral_pass(case, p, x, noise)
+    conv, widths, latent = case["architecture"] == "conv", case["widths"], case["latent"]
+    layer, _ = layers_of(p)
 
     h = 2 * x - 1
     if not conv:
@@ -473,6 +581,10 @@ def vae():
         ("conv, two layers, RGB, not square", (3, 4, 12), "conv", [3, 5], 3, "gaussian"),
         ("mlp, odd sides", (3, 3, 5), "mlp", [7, 5], 3, "gaussian"),
         ("mlp with a variance for each element", (1, 2, 3), "mlp", [5], 2, "gaussian-per-element"),
+        ("resnet, one level, RGB", (3, 2, 6), "resnet", [4], 2, "gaussian"),
+        ("resnet, two levels, not square", (1, 4, 12), "resnet", [3, 4], 2, "bernoulli"),
+        ("spectral, odd number of bands", (1, 5, 8), "spectral", [6, 4], 3, "gaussian"),
+        ("spectral, three channels", (3, 2, 4), "spectral", [5], 2, "bernoulli"),
     ]:
         case = {"name": name, "shape": shape, "architecture": architecture, "widths": widths,
                 "latent": latent, "likelihood": kind}
@@ -505,6 +617,390 @@ def vae():
         }
         cases.append(case)
     write("vae.json", {"cases": cases})
+
+
+# Likelihoods of the family
+
+
+def continuous_bernoulli():
+    """continuous_bernoulli.json"""
+    logits = np.array([
+        -40, -25, -12.5, -8, -4, -2, -1, -0.5, -0.11, -0.05, -0.03, -0.01, -0.002, -0.0005, 0,
+        0.0004, 0.001, 0.004, 0.02, 0.04, 0.06, 0.1, 0.25, 0.75, 1.5, 3, 5, 9, 15, 30, 40,
+    ], np.float32)
+    x = np.array([0, 0.004, 0.1, 0.37, 0.5, 0.82, 0.996, 1], np.float32)
+    nodes, node_weights = np.polynomial.legendre.leggauss(200)
+    nodes, node_weights = (nodes + 1) / 2, node_weights / 2
+    wide = logits.astype(np.float64)[:, None]
+
+    def unnormalised(at):  # x log λ + (1 - x) log(1 - λ)
+        return -at * np.logaddexp(0, -wide) - (1 - at) * np.logaddexp(0, wide)
+
+    mass = (np.exp(unnormalised(nodes[None])) * node_weights).sum(1, keepdims=True)
+    log = unnormalised(x.astype(np.float64)[None]) - np.log(mass)
+    mean = (np.exp(unnormalised(nodes[None])) * node_weights * nodes).sum(1) / mass[:, 0]
+    # Beyond, PyTorch's probabilities round to 0 or 1.
+    near = np.abs(logits) < 9
+    peer = torch.distributions.ContinuousBernoulli(logits=torch.tensor(wide[near]))
+    value = torch.tensor(x, dtype=torch.float64)[None].expand(int(near.sum()), -1)
+    assert np.abs(peer.log_prob(value).numpy() - log[near]).max() < 1e-9
+    assert np.abs(peer.mean[:, 0].numpy() - mean[near]).max() < 1e-9
+    write("continuous_bernoulli.json", {
+        "logits": plain(logits), "x": plain(x), "log": plain(log), "mean": plain(mean)})
+
+
+def laplace():
+    """laplace.json"""
+    source = Source(8)
+    x, mean = source.uniform(3, 3, 2, 5), source.normal(3, 3, 2, 5)
+    scale = -2.25
+    log = torch.distributions.Laplace(mean.double(), math.exp(scale)).log_prob(x.double())
+    write("laplace.json", {
+        "x": plain(x), "mean": plain(mean), "log_scale": scale, "log": plain(log.sum((1, 2, 3)))})
+
+
+def log_logistic_mass(step, mean, log_scale):
+    """log P(step) of a logistic over 256 steps of 2/255 in -1…1, by differences of the CDF."""
+    mean, scale = np.broadcast_arrays(mean, np.exp(log_scale))
+    centre = step * 2 / 255 - 1 - mean
+    # The CDF of the side that is nearer to 0, so that a difference keeps its digits.
+    sign = np.where(centre > 0, -1.0, 1.0)
+    upper = np.where(sign > 0, centre + 1 / 255, -(centre - 1 / 255)) / scale
+    lower = np.where(sign > 0, centre - 1 / 255, -(centre + 1 / 255)) / scale
+    lower = np.where((sign > 0) & (step == 0) | (sign < 0) & (step == 255), -np.inf, lower)
+    upper = np.where((sign > 0) & (step == 255) | (sign < 0) & (step == 0), np.inf, upper)
+    log_upper, log_lower = -np.logaddexp(0, -upper), -np.logaddexp(0, -lower)
+    return log_upper + np.log(-np.expm1(log_lower - log_upper))
+
+
+def mixture_parts(output, channels):
+    """[5·(3 or 10), …] → log-weights, means, log-scales, coefficients, components first."""
+    parts = np.asarray(output, np.float64).reshape(-1, 5, *output.shape[1:])
+    log_weights = parts[0] - np.logaddexp.reduce(parts[0], axis=0)
+    means = parts[1:1 + 2 * channels:2]
+    log_scales = np.clip(parts[2:2 + 2 * channels:2] - 2, -7, 2)
+    return log_weights, means, log_scales, np.tanh(parts[1 + 2 * channels:])
+
+
+def logistic_mixture():
+    """logistic_mixture.json"""
+    source = Source(9)
+    cases = []
+    for name, channels, scale in [("grey", 1, 1), ("grey, wild", 1, 6), ("RGB", 3, 1),
+                                  ("RGB, wild", 3, 6)]:
+        output = source.normal(2, 15 if channels == 1 else 50, 2, 3, scale=scale).numpy()
+        x = source.uniform(2, channels, 2, 3, decimals=3).numpy()
+        x[0, :, 0, 0], x[0, :, 0, 1], x[1, 0, 1, 2] = 0, 1, 1
+        log = []
+        for window, target in zip(output, x):
+            log_weights, means, log_scales, coefficients = mixture_parts(window, channels)
+            steps = np.rint(target.astype(np.float64) * 255)
+            values = steps * 2 / 255 - 1
+            means = list(means)
+            if channels == 3:
+                a, b, c = coefficients
+                means[1] = means[1] + a * values[0]
+                means[2] = means[2] + b * values[0] + c * values[1]
+            total = log_weights
+            for step, mean, log_scale in zip(steps, means, log_scales):
+                total = total + log_logistic_mass(step[None], mean, log_scale)
+            log.append(np.logaddexp.reduce(total, axis=0).sum())
+        cases.append({"name": name, "output": plain(output), "x": plain(x),
+                      "log": plain(np.array(log))})
+
+    means = []
+    steps = np.arange(256.0)
+    scaled = steps * 2 / 255 - 1
+    for channels in (1, 1, 3):
+        # Narrow, and far from the ends, where tails would be cut.
+        logits, middles = source.normal(1, 5), source.uniform(channels, 5, low=-0.3, high=0.3)
+        widths = source.uniform(channels, 5, low=-2, high=-1)
+        rows = [logits] + [t[i:i + 1] for i in range(channels) for t in (middles, widths)]
+        if channels == 3:
+            rows.append(source.normal(3, 5, scale=0.4))
+        output = torch.cat(rows).reshape(-1, 1, 1).numpy()
+        log_weights, middle, log_scales, coefficients = mixture_parts(output[:, 0, 0], channels)
+        expected = np.zeros(channels)
+        for k, weight in enumerate(np.exp(log_weights)):
+            red = np.exp(log_logistic_mass(steps, middle[0][k], log_scales[0][k]))
+            assert abs(red.sum() - 1) < 1e-12
+            expected[0] += weight * (red * steps).sum() / 255
+            if channels == 1:
+                continue
+            a, b, c = coefficients[:, k]
+            for value, probability in zip(scaled, red):
+                if probability < 1e-12:
+                    continue
+                green = np.exp(log_logistic_mass(
+                    steps, middle[1][k] + a * value, log_scales[1][k]))
+                expected[1] += weight * probability * (green * steps).sum() / 255
+                shifted = middle[2][k] + b * value + c * scaled[:, None]
+                blue = np.exp(log_logistic_mass(steps[None], shifted, log_scales[2][k]))
+                expected[2] += weight * probability * (green * (blue @ steps)).sum() / 255
+        means.append({"output": plain(output[None]), "mean": plain(expected)})
+    write("logistic_mixture.json", {"cases": cases, "means": means})
+
+
+# Hierarchical models
+
+
+def ladder_levels(widths, layers):
+    """The level of each map: the finest ones at the end, one each, the deepest has the rest."""
+    maps, levels = layers - 1, len(widths)
+    own = min(maps, levels)
+    return [levels - 1] * (maps - own) + list(range(levels - 1, levels - 1 - own, -1))
+
+
+def ladder_weights(source, case):
+    """Weights by path, rounded."""
+    channels, height, width = case["shape"]
+    widths, latent, maps = case["widths"], case["latent"], case["map_channels"]
+    flat = widths[-1] * (height >> len(widths)) * (width >> len(widths))
+    shapes = {}
+
+    def layer(name, *shape, outputs, scale=0.3):
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (shape, scale), ((outputs,), scale)
+
+    def block(name, count):
+        for half in (0, 1):
+            layer(f"{name}.{half}", count, count, 3, 3, outputs=count, scale=0.2)
+
+    for index, (inputs, outputs) in enumerate(zip([channels] + widths, widths)):
+        layer(f"encoder.{index}.down", outputs, inputs, 4, 4, outputs=outputs)
+        block(f"encoder.{index}.block", outputs)
+    layer("encoder.posterior", 2 * latent, flat, outputs=2 * latent)
+    layer("decoder.top", flat, latent, outputs=flat)
+    for index, level in enumerate(ladder_levels(widths, case["layers"])):
+        count, name = widths[level], f"decoder.layer{index + 1}"
+        for path in [f"{name}.prior", f"{name}.posterior_above", f"encoder.layer{index + 1}"]:
+            layer(path, 2 * maps, count, 3, 3, outputs=2 * maps, scale=0.15)
+        layer(f"{name}.enter", count, maps, 3, 3, outputs=count)
+        block(f"{name}.block", count)
+    for level in range(len(widths) - 1, 0, -1):
+        block(f"decoder.up{level}.block", widths[level])
+        layer(f"decoder.up{level}.up", widths[level], widths[level - 1], 4, 4,
+              outputs=widths[level - 1])
+    block("decoder.last.block", widths[0])
+    layer("decoder.last.up", widths[0], channels, 4, 4, outputs=channels)
+    return {name: source.normal(*shape, scale=scale) for name, (shape, scale) in shapes.items()}
+
+
+def ladder_descent(case, p, top, draw):
+    """From the top latents to the output; draw(index, level, h, prior) gives the maps' z."""
+    widths, (layer, block) = case["widths"], layers_of(p)
+    side = [size >> len(widths) for size in case["shape"][1:]]
+    levels = ladder_levels(widths, case["layers"])
+    h = layer(F.linear, "decoder.top", top).unflatten(1, [widths[-1], *side])
+    for level in range(len(widths) - 1, -1, -1):
+        for index in (i for i, own in enumerate(levels) if own == level):
+            name = f"decoder.layer{index + 1}"
+            mean, log_variance = layer(F.conv2d, f"{name}.prior", F.silu(h), padding=1).chunk(2, 1)
+            z = draw(index, level, h, mean, log_variance.clip(-8, 4))
+            h = block(f"{name}.block", h + layer(F.conv2d, f"{name}.enter", z, padding=1))
+        name = f"decoder.up{level}" if level else "decoder.last"
+        h = F.silu(block(f"{name}.block", h))
+        h = layer(F.conv_transpose2d, f"{name}.up", h, stride=2, padding=1)
+    return h
+
+
+def ladder():
+    """ladder.json"""
+    source = Source(10)
+    cases = []
+    for name, shape, widths, layers, latent, map_channels in [
+        ("three layers on two levels", (1, 8, 8), [3, 4], 3, 2, 2),
+        ("three layers on one level, RGB, not square", (3, 4, 6), [4], 3, 3, 1),
+        ("two layers, the finer level without latents", (1, 4, 12), [2, 3], 2, 2, 2),
+    ]:
+        case = {"name": name, "shape": shape, "widths": widths, "layers": layers,
+                "latent": latent, "map_channels": map_channels}
+        weights = ladder_weights(source, case)
+        p = {path: value.double() for path, value in weights.items()}
+        layer, block = layers_of(p)
+        sides = [map_channels * (shape[1] >> level + 1) * (shape[2] >> level + 1)
+                 for level in ladder_levels(widths, layers)]
+        x, noise = source.uniform(2, *shape), source.normal(2, latent + sum(sides))
+        top_noise, *map_noise = noise.double().split([latent] + sides, 1)
+
+        features, h = [], 2 * x.double() - 1
+        for index in range(len(widths)):
+            h = layer(F.conv2d, f"encoder.{index}.down", F.silu(h) if index else h,
+                      stride=2, padding=1)
+            h = block(f"encoder.{index}.block", h)
+            features.append(F.silu(h))
+        mean, log_variance = layer(
+            F.linear, "encoder.posterior", features[-1].flatten(1)).chunk(2, 1)
+        found = []
+
+        def record(mean, log_variance, prior_mean, prior_log_variance, draw):
+            assert log_variance.abs().max() < 4, "the posterior lies at an end of the range"
+            z = mean + torch.exp(log_variance / 2) * draw.reshape(mean.shape)
+            divergence = torch.distributions.kl_divergence(
+                torch.distributions.Normal(mean, torch.exp(log_variance / 2)),
+                torch.distributions.Normal(prior_mean, torch.exp(prior_log_variance / 2)))
+            found.append({
+                "mean": plain(mean.flatten(1)), "log_variance": plain(log_variance.flatten(1)),
+                "z": plain(z.flatten(1)), "kl": plain(divergence.flatten(1).sum(1))})
+            return z
+
+        def infer(index, level, h, prior_mean, prior_log_variance):
+            change = layer(F.conv2d, f"decoder.layer{index + 1}.posterior_above", F.silu(h),
+                           padding=1)
+            change = change + layer(F.conv2d, f"encoder.layer{index + 1}", features[level],
+                                    padding=1)
+            moved, scaled = change.chunk(2, 1)
+            return record(prior_mean + moved, prior_log_variance + scaled, prior_mean,
+                          prior_log_variance, map_noise[index])
+
+        zeros = torch.zeros_like(mean)
+        z = record(mean, log_variance, zeros, zeros, top_noise)
+        decoded = ladder_descent(case, p, z, infer)
+
+        priors = {}
+        for kind, factor in [("still", 0.0), ("drawn", 1.0)]:
+            parts = [factor * top_noise]
+
+            def draw(index, level, h, mean, log_variance):
+                noise = factor * map_noise[index].reshape(mean.shape)
+                parts.append((mean + torch.exp(log_variance / 2) * noise).flatten(1))
+                return parts[-1].reshape(mean.shape)
+
+            ladder_descent(case, p, parts[0], draw)
+            priors[kind] = plain(torch.cat(parts, 1))
+        cases.append(case | {
+            "weights": {path: plain(value) for path, value in weights.items()}, "x": plain(x),
+            "noise": plain(noise), "posteriors": found, "decoded": plain(decoded),
+            "prior": priors})
+    write("ladder.json", {"cases": cases})
+
+
+# Conditional models
+
+
+def conditional():
+    """conditional.json"""
+    source = Source(11)
+    elements, width, latent, labels = 6, 4, 2, 3 + 2
+    shapes = {
+        "encoder.0": (width, elements), "encoder.condition": (256, width + labels),
+        "encoder.posterior": (2 * latent, 256), "decoder.0": (width, latent + labels),
+        "decoder.1": (elements, width),
+    }
+    weights = {}
+    for name, shape in shapes.items():
+        scale = 0.05 if name == "encoder.posterior" else 0.5
+        weights[f"{name}.weight"] = source.normal(*shape, scale=scale)
+        weights[f"{name}.bias"] = source.normal(shape[0], scale=scale)
+    x, noise = source.uniform(4, 1, 2, 3), source.normal(4, latent)
+    codes = [[0, 0], [2, 1], [1, 0], [0, 1]]
+    one_hot = torch.tensor(
+        [[float(i == a) for i in range(3)] + [float(i == b) for i in range(2)] for a, b in codes],
+        dtype=torch.float64)
+    layer, _ = layers_of({path: value.double() for path, value in weights.items()})
+    h = F.silu(layer(F.linear, "encoder.0", 2 * x.double().flatten(1) - 1))
+    h = F.silu(layer(F.linear, "encoder.condition", torch.cat([h, one_hot], 1)))
+    mean, log_variance = layer(F.linear, "encoder.posterior", h).chunk(2, 1)
+    assert log_variance.abs().max() < 4
+    z = mean + torch.exp(log_variance / 2) * noise.double()
+    h = F.silu(layer(F.linear, "decoder.0", torch.cat([z, one_hot], 1)))
+    decoded = layer(F.linear, "decoder.1", h).reshape(x.shape)
+    write("conditional.json", {
+        "weights": {path: plain(value) for path, value in weights.items()}, "x": plain(x),
+        "noise": plain(noise), "codes": codes, "mean": plain(mean),
+        "log_variance": plain(log_variance), "decoded": plain(decoded)})
+
+
+# Objectives
+
+
+def log_normal(z, mean, log_variance):
+    """log N(z) of numbers."""
+    return -0.5 * ((z - mean) ** 2 / math.exp(log_variance) + log_variance + math.log(2 * math.pi))
+
+
+def objectives():
+    """objectives.json"""
+    source = Source(12)
+    batch, dimensions, count = 6, 3, 500
+    mean, log_variance = source.normal(batch, dimensions), source.normal(batch, dimensions)
+    z = source.normal(batch, dimensions, scale=1.2)
+    numbers = [t.double().tolist() for t in (mean, log_variance, z)]
+    parts = np.zeros((batch, 3))
+    for i in range(batch):
+        own = sum(log_normal(*(t[i][d] for t in (numbers[2], *numbers[:2])))
+                  for d in range(dimensions))
+        densities = np.array([
+            [math.exp(log_normal(numbers[2][i][d], numbers[0][j][d], numbers[1][j][d]))
+             for d in range(dimensions)] for j in range(batch)])
+        aggregate = math.log(densities.prod(1).sum() / (batch * count))
+        marginals = sum(math.log(v / (batch * count)) for v in densities.sum(0))
+        prior = sum(log_normal(v, 0, 0) for v in numbers[2][i])
+        parts[i] = own - aggregate, aggregate - marginals, marginals - prior
+    total_correlation = {
+        "mean": plain(mean), "log_variance": plain(log_variance), "z": plain(z),
+        "window_count": count, "parts": plain(parts)}
+
+    a, b = source.normal(7, 4), source.normal(7, 4, scale=1.5)
+    value = 0.0
+    for scale in [0.1, 0.2, 0.5, 1, 2, 5, 10]:
+        c = 2 * 4 * scale
+        for left, right, sign in [(a, a, 1), (b, b, 1), (a, b, -2)]:
+            kernels = [
+                c / (c + float((u.double() - v.double()).square().sum()))
+                for i, u in enumerate(left) for j, v in enumerate(right)
+                if left is not right or i != j]
+            value += sign * sum(kernels) / len(kernels)
+    discrepancy = {"a": plain(a), "b": plain(b), "value": number(value)}
+
+    logs = source.normal(4, 5, scale=3) + torch.tensor([[-900.0], [0], [40], [800]])
+    bound = np.logaddexp.reduce(logs.double().numpy(), axis=1) - math.log(5)
+    importance = {"logs": plain(logs), "bound": plain(bound)}
+
+    mean, log_variance = source.normal(5, 3, scale=2), source.normal(5, 3)
+    z = source.normal(8, 3, scale=2)
+    log = [
+        np.logaddexp.reduce([
+            sum(log_normal(float(v), float(m), float(l)) for v, m, l in zip(row, *component))
+            for component in zip(mean.double(), log_variance.double())]) - math.log(5)
+        for row in z.double()]
+    mixture = {"mean": plain(mean), "log_variance": plain(log_variance), "z": plain(z),
+               "log": plain(np.array(log))}
+    write("objectives.json", {
+        "total_correlation": total_correlation, "discrepancy": discrepancy,
+        "importance": importance, "mixture": mixture})
+
+
+# Input augmentation
+
+
+def augmentation():
+    """augmentation.json"""
+    source = Source(13)
+    cases = []
+    for shape, step, position, shift, rotation, gain in [
+        ((1, 7, 9), 0, 0, 0.3, 0.0, 0.0), ((3, 6, 5), 12, 3, 0.0, 40.0, 0.0),
+        ((1, 9, 8), 7, 1, 0.2, 30.0, 0.25), ((3, 4, 7), 1000, 5, 0.5, 180.0, 1.0),
+    ]:
+        seed = 20260101
+        x = source.uniform(*shape)
+        words = [(b << 32 | a, d << 32 | c)
+                 for a, b, c, d in stream(seed, [11, step, position], 2)]
+        signed = [2 * (word >> 40) / 2**24 - 1 for pair in words for word in pair]
+        height, width = shape[1:]
+        moved = complex(signed[2] * shift * width, signed[1] * shift * height)
+        turned = np.exp(-1j * np.deg2rad(signed[0] * rotation))
+        columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+        middle = complex((width - 1) / 2, (height - 1) / 2)
+        origin = (columns + 1j * rows - middle - moved) * turned
+        grid = torch.tensor(np.stack(
+            [origin.real / ((width - 1) / 2), origin.imag / ((height - 1) / 2)], -1))
+        result = F.grid_sample(x.double()[None], grid[None], mode="bilinear",
+                               padding_mode="border", align_corners=True)[0]
+        result = (result * (1 + signed[3] * gain)).clip(0, 1)
+        cases.append({
+            "shape": shape, "seed": seed, "step": step, "position": position, "shift": shift,
+            "rotation": rotation, "gain": gain, "x": plain(x), "moved": plain(result)})
+    write("augmentation.json", {"cases": cases})
 
 
 # Mel
@@ -568,7 +1064,8 @@ if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
     FOLDER.mkdir(parents=True, exist_ok=True)
     makers = {f.__name__: f for f in [
-        operations, training, generator, weights, likelihood, vae, mel]}
+        operations, training, generator, weights, likelihood, vae, continuous_bernoulli, laplace,
+        logistic_mixture, ladder, conditional, objectives, augmentation, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:
             sys.exit(f"{chosen} is not one of {', '.join(makers)}")

@@ -47,6 +47,10 @@ import Torch
         "repeatedInterleaved": { try $0[0].repeatedInterleaved(3) },
         "repeatedInterleaved on axis 1": { try $0[0].repeatedInterleaved(2, axis: 1) },
         "padded": { try $0[0].padded([2, 1, 0, 3], value: -0.5) },
+        "expMinusOne": { try $0[0].expMinusOne() },
+        "logOnePlus": { try $0[0].logOnePlus() },
+        "rounded": { try $0[0].rounded() },
+        "tanh": { try $0[0].tanh() },
     ]
 
     /// Sums, in which terms may cancel.
@@ -68,7 +72,14 @@ import Torch
         "convTranspose2d without bias": {
             try convTranspose2d($0[0], weight: $0[1], bias: nil, stride: 2, padding: 1)
         },
+        "conv2d of 3×3": { try conv2d($0[0], weight: $0[1], bias: $0[2], stride: 1, padding: 1) },
         "conv1d": { try conv1d($0[0], weight: $0[1], stride: 3) },
+        "conv1d with bias and padding": {
+            try conv1d($0[0], weight: $0[1], bias: $0[2], stride: 2, padding: 1)
+        },
+        "convTranspose1d": {
+            try convTranspose1d($0[0], weight: $0[1], bias: $0[2], stride: 2, padding: 1)
+        },
         "add": { try $0[0] + $0[1] },
         "subtract": { try $0[0] - $0[1] },
         "add a number": { try $0[0] + 1.5 },
@@ -148,6 +159,22 @@ import Torch
         let back = try inverseShortTimeFourier(
             spectrum, fftLength: 64, hopLength: 16, window: window, length: length)
         #expect(mismatch(try back.floats(), samples, absolute: 2e-6) == nil)
+    }
+
+    @Test(
+        "averages move by their share towards the parameters, which stay", arguments: [0, 0.75, 1])
+    func averages(decay: Double) throws {
+        let averages = [try Tensor([1, -2, 4], shape: [3]), try Tensor([8], shape: [1, 1])]
+        let parameters = [try Tensor([3, 2, 0], shape: [3]), try Tensor([-8], shape: [1, 1])]
+        for parameter in parameters { try parameter.requireGradient() }
+        try Tensor.updateAverages(averages, of: parameters, decay: decay)
+        let rest = Float(1 - decay)
+        #expect(try averages[0].floats() == [1 + 2 * rest, -2 + 4 * rest, 4 - 4 * rest])
+        #expect(try averages[1].floats() == [8 - 16 * rest])
+        #expect(try parameters[0].floats() == [3, 2, 0])
+        // Outside of autograd: an average is no function of the parameters.
+        try (parameters[0].sum() + averages[0].sum()).backward()
+        #expect(try #require(try parameters[0].gradient()).floats() == [1, 1, 1])
     }
 
     @Test("a resize to the same size changes nothing")

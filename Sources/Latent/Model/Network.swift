@@ -33,6 +33,9 @@ protocol Network: Sendable {
     /// By what the sides of a window must be divisible.
     func sideMultiple(widths: [Int]) -> Int
 
+    /// Whether that is so of the height too, and not of the width alone.
+    var halvesHeight: Bool { get }
+
     /// Makes an encoder and registers its weights at the scope.
     func encoder(
         _ scope: Parameters.Scope, window: WindowShape, widths: [Int]
@@ -46,6 +49,10 @@ protocol Network: Sendable {
     /// What encoder and decoder take, before they are made: for each layer about the number of its
     /// weights and of its activations for one window.
     func layers(window: WindowShape, latentCount: Int, widths: [Int]) -> [LayerSize]
+}
+
+extension Network {
+    var halvesHeight: Bool { true }
 }
 
 /// About what a layer takes.

@@ -126,6 +126,8 @@ public struct ObjectiveConfiguration: Codable, Sendable, Equatable {
 struct TrainingPass {
     /// The stochastic layers from the top; rows are windows, the draws of one together.
     let layers: [LatentLayer]
+    /// KL(q ‖ p) of each layer in nats, [B·L].
+    let divergences: [Tensor]
     /// log p(x|z) of each draw in nats, [B·L].
     let reconstruction: Tensor
     /// L.
@@ -151,6 +153,11 @@ struct TrainingPass {
         return try weighted.sum() * (1 / reducer.batchSize)
     }
 
+    /// The share of the batch that this process holds, 0…1.
+    var batchShare: Double {
+        Double(reconstruction.shape[0] / drawCount) / reducer.batchSize
+    }
+
     /// The mean over the draws of each window, [B·L] → [B].
     func meanOverDraws(_ perDraw: Tensor) throws -> Tensor {
         drawCount == 1 ? perDraw : try perDraw.reshaped([-1, drawCount]).mean(axes: [1])
@@ -159,14 +166,14 @@ struct TrainingPass {
     /// -E[log p(x|z)], a scalar.
     func distortion() throws -> Tensor { try -(mean(meanOverDraws(reconstruction))) }
 
-    /// KL(q ‖ p) summed over the layers, a scalar; a layer below its free nats costs them.
+    /// KL(q ‖ p) summed over the layers, a scalar; a layer below its free nats has no gradient.
     ///
     /// Source: Kingma et al., "Improved variational inference with inverse autoregressive flow",
     /// NeurIPS 2016, appendix C.8 (free bits).
     func rate() throws -> Tensor {
         var total: Tensor?
-        for layer in layers {
-            let divergence = try mean(meanOverDraws(layer.divergence()))
+        for layer in divergences {
+            let divergence = try mean(meanOverDraws(layer))
             let isFree = try freeNats > 0 && reducer.sum(divergence.item()) < freeNats
             let term = isFree ? try divergence.detached() : divergence
             total = try total.map { try $0 + term } ?? term

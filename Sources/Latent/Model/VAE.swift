@@ -103,6 +103,14 @@ public final class VAE {
     func infer(
         _ x: Tensor, condition: Tensor? = nil, noise: Tensor, drawCount: Int = 1
     ) throws -> Inference {
+        try infer(
+            x, condition: condition, noise: noise, drawCount: drawCount, through: latents)
+    }
+
+    private func infer(
+        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int,
+        through latents: any LatentStructure
+    ) throws -> Inference {
         let (layers, output) = try latents.infer(
             x, condition: condition, noise: noise, drawCount: drawCount)
         return Inference(layers: layers, output: try output.widened())
@@ -210,6 +218,7 @@ public final class VAE {
             var divergence = [Double](repeating: 0, count: batch)
             var squaredError = [Double](repeating: 0, count: batch)
             var logWeights = [[Double]](repeating: [], count: batch)
+            let settled = try latents.settled()
             // Draws are decoded in chunks, so that L may be thousands.
             let chunk = max(1, min(drawCount, Self.decodedElementLimit / max(1, x.count)))
             for start in stride(from: 0, to: drawCount, by: chunk) {
@@ -220,7 +229,7 @@ public final class VAE {
                 let inference = try infer(
                     x, condition: condition,
                     noise: Tensor(part, shape: [batch * count, noiseCount]).to(device),
-                    drawCount: count)
+                    drawCount: count, through: settled)
                 let repeated = try x.repeatedInterleaved(count)
                 let likelihood = try likelihood(of: inference.output, z: inference.z)
                 let logs = try likelihood.logProbability(of: repeated).floats()

@@ -77,7 +77,8 @@ public struct VAEConfiguration: Codable, Sendable, Equatable {
                 .usage, "layer widths \(widths); expected 1 to 12 numbers of 1 to 65536")
         }
         let multiple = architecture.network.sideMultiple(widths: widths)
-        guard height % multiple == 0, width % multiple == 0 else {
+        let heightMultiple = architecture.network.halvesHeight ? multiple : 1
+        guard height % heightMultiple == 0, width % multiple == 0 else {
             throw LatentError(
                 .usage,
                 "a window of \(height)×\(width) cannot be halved \(widths.count) times",

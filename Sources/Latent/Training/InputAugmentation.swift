@@ -17,9 +17,9 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
     public var scale = 0.0
     /// Whether values are black or white, and stay so.
     public var binarises = false
-    /// Largest shift in time, as a share of the width.
+    /// Largest shift in time, as a share of the width, to the nearest frame.
     public var timeShift = 0.0
-    /// Largest share of the bands, and of the frames, that are hidden at once.
+    /// Largest share of the bands, and of the frames, that are hidden at once, to the nearest one.
     ///
     /// Source: Park et al., "SpecAugment", Interspeech 2019. Differs: the target stays whole, since
     /// a model of what is normal must not learn that holes are.
@@ -74,8 +74,8 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
         let angle = Self.signed(rotationDegrees, using: &generator) * .pi / 180
         let down = Self.signed(shift, using: &generator) * Double(window.height)
         let right = Self.signed(shift, using: &generator) * Double(window.width)
-        let size = 1 / (1 + Self.signed(scale, using: &generator))
         let factor = Float(1 + Self.signed(gain, using: &generator))
+        let size = 1 / (1 + Self.signed(scale, using: &generator))
         let (sine, cosine) = (sin(angle) * size, cos(angle) * size)
         let (height, width) = (window.height, window.width)
         let (middleY, middleX) = (Double(height - 1) / 2, Double(width - 1) / 2)
@@ -108,8 +108,11 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
     private func delayed(
         _ values: [Float], window: WindowShape, using generator: inout Generator
     ) -> [Float] {
-        let limit = timeShift * Double(window.width)
-        let delay = Int(Self.signed(limit + 0.5, using: &generator).rounded())
+        let limit = min(1, timeShift) * Double(window.width)
+        // Each whole number of frames is as likely; the very end of the range would be one beyond.
+        let largest = Int(limit.rounded())
+        let drawn = Self.signed(Double(largest) + 0.5, using: &generator).rounded()
+        let delay = max(-largest, Int(drawn))
         guard delay != 0 else { return values }
         var result = [Float](repeating: 0, count: values.count)
         for row in 0..<window.channelCount * window.height {
@@ -127,7 +130,8 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
     ) -> [Float] {
         var result = values
         func run(_ length: Int) -> Range<Int> {
-            let count = Int(Double(generator.uniform()) * (maskShare * Double(length) + 1))
+            let largest = (min(1, maskShare) * Double(length)).rounded()
+            let count = Int(Double(generator.uniform()) * (largest + 1))
             let start = Int(Double(generator.uniform()) * Double(length - count + 1))
             return start..<min(length, start + count)
         }

@@ -40,8 +40,8 @@ extension Trainer {
                 let weighted = try weights.map { try perWindow * $0 } ?? perWindow
                 return try reducer.sum(weighted.sum().item()) / reducer.batchSize
             }
-            pass = trainingPass(
-                inference.layers, try likelihood.logProbability(of: repeated),
+            pass = try trainingPass(
+                inference.layers, likelihood.logProbability(of: repeated),
                 drawCount: drawCount, progress: progress, weights: weights, reducer: reducer)
             loss = try objective.loss(of: pass)
         case .variance:
@@ -50,8 +50,8 @@ extension Trainer {
                 try model.infer(x, condition: condition, noise: noise)
             }
             let likelihood = try model.likelihood(of: inference.output, z: inference.z)
-            pass = trainingPass(
-                inference.layers, try likelihood.logProbability(of: target), drawCount: 1,
+            pass = try trainingPass(
+                inference.layers, likelihood.logProbability(of: target), drawCount: 1,
                 progress: 1, weights: weights, reducer: reducer)
             loss = try pass.distortion() + pass.rate()
         }
@@ -83,10 +83,11 @@ extension Trainer {
     private func trainingPass(
         _ layers: [LatentLayer], _ reconstruction: Tensor, drawCount: Int, progress: Double,
         weights: Tensor?, reducer: BatchReducer, isEvaluation: Bool = false
-    ) -> TrainingPass {
+    ) throws -> TrainingPass {
         let configuration = job.configuration
         return TrainingPass(
-            layers: layers, reconstruction: reconstruction, drawCount: drawCount,
+            layers: layers, divergences: try layers.map { try $0.divergence() },
+            reconstruction: reconstruction, drawCount: drawCount,
             klWeight: isEvaluation ? 1 : configuration.klWeight(at: progress),
             freeNats: isEvaluation ? 0 : configuration.freeNats(at: progress),
             progress: progress, windowCount: job.training.windowCount, weights: weights,
@@ -102,8 +103,8 @@ extension Trainer {
     /// The KL term as it is, whatever the objective makes of it.
     private func unweightedRate(_ pass: TrainingPass) throws -> Tensor {
         var total = try Tensor.zeros(shape: [], device: model.device)
-        for layer in pass.layers {
-            total = try total + pass.mean(pass.meanOverDraws(layer.divergence()))
+        for divergence in pass.divergences {
+            total = try total + pass.mean(pass.meanOverDraws(divergence))
         }
         return total
     }
@@ -172,8 +173,8 @@ extension Trainer {
                         try team.sum([$0.mean().item() * Double(batch.count)])[0]
                             / Double(batch.wholeCount)
                     } : try model.likelihood(of: inference.output, z: inference.z)
-                let figures = trainingPass(
-                    inference.layers, try likelihood.logProbability(of: target),
+                let figures = try trainingPass(
+                    inference.layers, likelihood.logProbability(of: target),
                     drawCount: drawCount, progress: 1, weights: nil,
                     reducer: BatchReducer(batchSize: Double(batch.count)) { $0 },
                     isEvaluation: true)
@@ -188,7 +189,8 @@ extension Trainer {
                 var start = 0
                 for (index, layer) in inference.layers.enumerated() {
                     rates[index] +=
-                        try figures.mean(figures.meanOverDraws(layer.divergence())).item() * size
+                        try figures.mean(figures.meanOverDraws(figures.divergences[index])).item()
+                        * size
                     let means = try layer.posterior.mean.floats()
                     let width = layer.z.shape[1]
                     for (place, value) in means.enumerated()

@@ -8,7 +8,7 @@ struct FlatLatents: LatentStructure {
     private let encoder: any EncoderNetwork
     private let head: PosteriorHead
     private let decoder: any DecoderNetwork
-    private let prior: any LatentPrior
+    private var prior: any LatentPrior
     let dimensionCount: Int
 
     init(_ site: BuildingSite, prior: any LatentPrior, isDeterministic: Bool = false) throws {
@@ -57,6 +57,12 @@ struct FlatLatents: LatentStructure {
 
     func prior(noise: Tensor, choices: [Float], condition: Tensor?) throws -> Tensor {
         try prior.sample(noise: noise, choices: choices)
+    }
+
+    func settled() throws -> any LatentStructure {
+        var settled = self
+        if let prior = prior as? VampPrior { settled.prior = try prior.settled() }
+        return settled
     }
 
     var pseudoInputs: Tensor? { (prior as? VampPrior)?.pseudoInputs }

@@ -26,8 +26,16 @@ protocol LatentStructure {
     /// Draws z ~ p(z) from standard normal noise [N, D] and uniform numbers 0…1, [N].
     func prior(noise: Tensor, choices: [Float], condition: Tensor?) throws -> Tensor
 
+    /// The same with what does not depend on the input computed once, for as long as the weights do
+    /// not change.
+    func settled() throws -> any LatentStructure
+
     /// Windows that parameters of the prior begin at; does nothing without such.
     var pseudoInputs: Tensor? { get }
+}
+
+extension LatentStructure {
+    func settled() throws -> any LatentStructure { self }
 }
 
 /// One stochastic layer of an inference: what z was drawn from and what the prior says of it.

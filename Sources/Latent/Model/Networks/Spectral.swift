@@ -9,6 +9,8 @@ struct SpectralNetwork: Network {
 
     func sideMultiple(widths: [Int]) -> Int { 1 << widths.count }
 
+    var halvesHeight: Bool { false }
+
     func encoder(
         _ scope: Parameters.Scope, window: WindowShape, widths: [Int]
     ) throws -> any EncoderNetwork {

@@ -17,9 +17,11 @@ struct BetaObjective: Objective {
             return try pass.distortion() + rate * (beta * pass.klWeight)
         }
         let target = capacity * min(1, 2 * pass.progress)
-        // The sign is that of the whole batch, so that the parts of several processes agree.
+        // The sign is that of the whole batch, so that the parts of several processes agree; each
+        // has its share of the capacity, so that they add up.
         let isAbove = try pass.reducer.sum(rate.item()) >= target
-        let excess = isAbove ? try rate - target : try -rate + target
+        let share = target * pass.batchShare
+        let excess = isAbove ? try rate - share : try -rate + share
         return try pass.distortion() + excess * beta
     }
 }
