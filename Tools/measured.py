@@ -7,9 +7,11 @@ that measure load nothing large themselves.
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 
@@ -18,19 +20,35 @@ class Run:
     seconds: float
     peak_bytes: int
     output: str
+    errors: str = ""
+    exit_code: int | None = 0  # below 0 a signal's number; None when it was stopped at the limit
 
 
-def run(command, may_fail=False):
-    """Runs a command to its end; a failure ends the script, with what the command said."""
+def run(command, may_fail=False, limit_seconds=None):
+    """Runs a command to its end, or kills it at the limit; a failure ends the script, with what the
+    command said."""
     command = [str(word) for word in command]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         child = subprocess.Popen(command, stdout=output, stderr=errors)
+        stopped = threading.Event()
+        if limit_seconds:
+            def stop():
+                stopped.set()
+                os.kill(child.pid, signal.SIGKILL)
+
+            watch = threading.Timer(limit_seconds, stop)
+            watch.start()
         _, status, usage = os.wait4(child.pid, 0)
+        if limit_seconds:
+            watch.cancel()
         seconds = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
+        said = errors.read().decode(errors="replace")
         if child.returncode and not may_fail:
-            sys.exit(f"{' '.join(command)}\nended with {child.returncode}: {errors.read().decode()}")
-        return Run(seconds, usage.ru_maxrss * 1024, output.read().decode())
+            sys.exit(f"{' '.join(command)}\nended with {child.returncode}: {said}")
+        return Run(
+            seconds, usage.ru_maxrss * 1024, output.read().decode(errors="replace"), said,
+            None if stopped.is_set() else child.returncode)

@@ -16,9 +16,13 @@ import argparse
 import copy
 import json
 import math
+import os
 import pathlib
 import sys
 import time
+
+# As latent does: threads that spin are slow on a machine with other work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import torch
