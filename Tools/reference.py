@@ -892,6 +892,9 @@ def conditional():
         weights[f"{name}.weight"] = source.normal(*shape, scale=scale)
         weights[f"{name}.bias"] = source.normal(shape[0], scale=scale)
     x, noise = source.uniform(4, 1, 2, 3), source.normal(4, latent)
+    count = 10
+    weights["prior.weights"] = source.normal(labels, count, scale=0.5)
+    weights["prior.components"] = source.normal(labels, count * 2 * latent, scale=0.5)
     codes = [[0, 0], [2, 1], [1, 0], [0, 1]]
     one_hot = torch.tensor(
         [[float(i == a) for i in range(3)] + [float(i == b) for i in range(2)] for a, b in codes],
@@ -902,12 +905,23 @@ def conditional():
     mean, log_variance = layer(F.linear, "encoder.posterior", h).chunk(2, 1)
     assert log_variance.abs().max() < 4
     z = mean + torch.exp(log_variance / 2) * noise.double()
+    components = (one_hot @ weights["prior.components"].double()).reshape(4, count, 2 * latent)
+    middle, spread = components.chunk(2, 2)
+    mixture = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(logits=one_hot @ weights["prior.weights"].double()),
+        torch.distributions.Independent(
+            torch.distributions.Normal(middle, torch.exp(spread / 2)), 1))
+    assert spread.abs().max() < 4
+    log_prior = mixture.log_prob(z)
+    entropy = torch.distributions.Independent(
+        torch.distributions.Normal(mean, torch.exp(log_variance / 2)), 1).entropy()
     h = F.silu(layer(F.linear, "decoder.0", torch.cat([z, one_hot], 1)))
     decoded = layer(F.linear, "decoder.1", h).reshape(x.shape)
     write("conditional.json", {
         "weights": {path: plain(value) for path, value in weights.items()}, "x": plain(x),
         "noise": plain(noise), "codes": codes, "mean": plain(mean),
-        "log_variance": plain(log_variance), "decoded": plain(decoded)})
+        "log_variance": plain(log_variance), "decoded": plain(decoded),
+        "log_prior": plain(log_prior), "kl": plain(-entropy - log_prior)})
 
 
 # Objectives

@@ -146,10 +146,12 @@ import Torch
 @Suite("Conditional VAE") struct ConditionalModelTests {
     private struct File: Decodable {
         let weights: [String: OracleArray]
-        let x, noise, mean, logVariance, decoded: OracleArray
+        let x, noise, mean, logVariance, decoded, logPrior, kl: OracleArray
         let codes: [[Int]]
         enum CodingKeys: String, CodingKey {
-            case weights, x, noise, mean, decoded, codes, logVariance = "log_variance"
+            case weights, x, noise, mean, decoded, codes, kl
+            case logVariance = "log_variance"
+            case logPrior = "log_prior"
         }
     }
 
@@ -185,10 +187,47 @@ import Torch
         for (found, expected) in [
             (posterior.mean, file.mean), (posterior.logVariance, file.logVariance),
             (inference.output, file.decoded),
+            (try inference.layers[0].prior.logProbability(of: inference.z), file.logPrior),
+            (try inference.divergence(), file.kl),
         ] {
             #expect(
                 mismatch(try found.floats(), expected.values, absolute: 1e-5, relative: 1e-5)
                     == nil)
+        }
+    }
+
+    @Test("draws from the prior of a label have its mixture's moments")
+    func priorDraws() throws {
+        let model = try model()
+        let count = 20_000
+        var generator = Generator(seed: 4)
+        let condition = try model.condition([[Int]](repeating: [2, 1], count: count))
+        let z = try model.priorLatents(
+            noise: Tensor(generator.normals(2 * count), shape: [count, 2]),
+            choices: (0..<count).map { _ in generator.uniform() }, condition: condition
+        ).floats()
+        // The sums of the two values' rows, by hand.
+        let logits = (0..<10).map { k in
+            [2, 4].reduce(0.0) { $0 + Double(file.weights["prior.weights"]!.values[$1 * 10 + k]) }
+        }
+        let weights = logits.map { exp($0) / logits.reduce(0) { $0 + exp($1) } }
+        for dimension in 0..<2 {
+            var (mean, square) = (0.0, 0.0)
+            for (k, weight) in weights.enumerated() {
+                func row(_ place: Int) -> Double {
+                    [2, 4].reduce(0.0) {
+                        $0 + Double(
+                            file.weights["prior.components"]!.values[$1 * 40 + k * 4 + place])
+                    }
+                }
+                mean += weight * row(dimension)
+                square += weight * (row(dimension) * row(dimension) + exp(row(2 + dimension)))
+            }
+            let values = (0..<count).map { Double(z[2 * $0 + dimension]) }
+            let found = values.reduce(0, +) / Double(count)
+            let foundSquare = values.reduce(0) { $0 + $1 * $1 } / Double(count)
+            #expect(abs(found - mean) < 5 * (square / Double(count)).squareRoot())
+            #expect(abs(foundSquare - square) < 0.1 * square)
         }
     }
 

@@ -34,7 +34,7 @@ extension Objective {
 
     func latents(_ site: BuildingSite) throws -> any LatentStructure {
         site.configuration.layerCount > 1
-            ? try LadderLatents(site) : try FlatLatents(site, prior: StandardNormal())
+            ? try LadderLatents(site) : try FlatLatents(site)
     }
 }
 

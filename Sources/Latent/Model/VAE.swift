@@ -136,12 +136,7 @@ public final class VAE {
 
     /// z with its top layer as given and the layers below at the means of their priors, [N, D].
     func expectedLatents(below z: Tensor, condition: Tensor? = nil) throws -> Tensor {
-        let top = configuration.latentCount
-        let rest = try Tensor.zeros(shape: [z.shape[0], noiseCount - top], device: device)
-        return try latents.prior(
-            noise: Tensor.concatenated(
-                [z.narrowed(axis: 1, start: 0, length: top), rest], axis: 1),
-            choices: [], condition: condition)
+        try latents.completed(z, condition: condition)
     }
 
     /// p(x|z): [N, D] → distribution over [N, C, H, W].

@@ -9,15 +9,22 @@ struct FlatLatents: LatentStructure {
     private let head: PosteriorHead
     private let decoder: any DecoderNetwork
     private var prior: any LatentPrior
+    private let labelPrior: LabelPrior?
     let dimensionCount: Int
 
-    init(_ site: BuildingSite, prior: any LatentPrior, isDeterministic: Bool = false) throws {
-        try self.init(site, isDeterministic: isDeterministic) { _ in prior }
+    /// Makes latents whose prior is N(0, I), or a Gaussian for each label where there are labels and
+    /// the objective has a use for it.
+    init(
+        _ site: BuildingSite, isDeterministic: Bool = false, hasLabelPrior: Bool = true
+    ) throws {
+        try self.init(site, isDeterministic: isDeterministic, hasLabelPrior: hasLabelPrior) { _ in
+            StandardNormal()
+        }
     }
 
     /// Makes encoder and decoder, and the prior from the encoder of windows without labels.
     init(
-        _ site: BuildingSite, isDeterministic: Bool = false,
+        _ site: BuildingSite, isDeterministic: Bool = false, hasLabelPrior: Bool = false,
         prior: (_ encode: @escaping (Tensor) throws -> Posterior) throws -> any LatentPrior
     ) throws {
         let configuration = site.configuration
@@ -32,6 +39,7 @@ struct FlatLatents: LatentStructure {
             site.root["decoder"],
             inputCount: configuration.latentCount + configuration.conditionCount,
             window: configuration.outputShape, widths: configuration.widths)
+        labelPrior = hasLabelPrior ? try LabelPrior(site, count: configuration.latentCount) : nil
         self.prior = try prior { try head(encoder($0 * 2 - 1), condition: nil) }
         self.encoder = encoder
         self.head = head
@@ -47,8 +55,14 @@ struct FlatLatents: LatentStructure {
         let repeated = try condition.map {
             drawCount > 1 ? try $0.repeatedInterleaved(drawCount) : $0
         }
-        let layer = LatentLayer(posterior: try posterior.repeated(drawCount), z: z, prior: prior)
+        let layer = LatentLayer(
+            posterior: try posterior.repeated(drawCount), z: z, prior: try prior(repeated))
         return ([layer], try output(of: z, condition: repeated))
+    }
+
+    private func prior(_ condition: Tensor?) throws -> any LatentPrior {
+        guard let labelPrior, let condition else { return prior }
+        return try labelPrior(condition)
     }
 
     func output(of z: Tensor, condition: Tensor?) throws -> Tensor {
@@ -56,7 +70,7 @@ struct FlatLatents: LatentStructure {
     }
 
     func prior(noise: Tensor, choices: [Float], condition: Tensor?) throws -> Tensor {
-        try prior.sample(noise: noise, choices: choices)
+        try prior(condition).sample(noise: noise, choices: choices)
     }
 
     func settled() throws -> any LatentStructure {

@@ -13,6 +13,7 @@ import Torch
 struct LadderLatents: LatentStructure {
     private let levels: [(down: HalvingConvolution, block: ResidualBlock)]
     private let top: PosteriorHead
+    private let labelPrior: LabelPrior?
     private let spread: Linear
     private let innerShape: [Int]
     private let steps: [Step]
@@ -66,6 +67,7 @@ struct LadderLatents: LatentStructure {
         top = try PosteriorHead(
             encoder, featureCount: inputs * area, conditionCount: configuration.conditionCount,
             latentCount: topCount, isPoint: false)
+        labelPrior = try LabelPrior(site, count: topCount)
         spread = try Linear(
             decoder["top"], inputs: topCount + configuration.conditionCount,
             outputs: inputs * area)
@@ -137,13 +139,13 @@ struct LadderLatents: LatentStructure {
         let posterior = try top(deepest, condition: condition)
         let z = try posterior.sample(
             noise: noise.narrowed(axis: 1, start: 0, length: topCount), drawCount: drawCount)
-        var layers = [
-            LatentLayer(
-                posterior: try posterior.repeated(drawCount), z: z, prior: StandardNormal())
-        ]
         let labels = try condition.map {
             drawCount > 1 ? try $0.repeatedInterleaved(drawCount) : $0
         }
+        var layers = [
+            LatentLayer(
+                posterior: try posterior.repeated(drawCount), z: z, prior: try topPrior(labels))
+        ]
         let output = try descend(from: z, condition: labels) { draw, h, prior in
             // What does not depend on the draw is computed once for each window.
             let below = try draw.fromBelow(features[draw.level].silu())
@@ -174,8 +176,24 @@ struct LadderLatents: LatentStructure {
         }
     }
 
+    func completed(_ z: Tensor, condition: Tensor?) throws -> Tensor {
+        let top = try z.narrowed(axis: 1, start: 0, length: topCount)
+        var parts = [top]
+        _ = try descend(from: top, condition: condition) { _, _, prior in
+            parts.append(prior.mean)
+            return prior.mean
+        }
+        return try Tensor.concatenated(parts, axis: 1)
+    }
+
+    private func topPrior(_ condition: Tensor?) throws -> any LatentPrior {
+        guard let labelPrior, let condition else { return StandardNormal() }
+        return try labelPrior(condition)
+    }
+
     func prior(noise: Tensor, choices: [Float], condition: Tensor?) throws -> Tensor {
-        let top = try noise.narrowed(axis: 1, start: 0, length: topCount)
+        let top = try topPrior(condition).sample(
+            noise: noise.narrowed(axis: 1, start: 0, length: topCount), choices: choices)
         var parts = [top]
         _ = try descend(from: top, condition: condition) { draw, _, prior in
             let z = try prior.sample(

@@ -26,6 +26,9 @@ protocol LatentStructure {
     /// Draws z ~ p(z) from standard normal noise [N, D] and uniform numbers 0…1, [N].
     func prior(noise: Tensor, choices: [Float], condition: Tensor?) throws -> Tensor
 
+    /// z with its top layer as it is and the layers below at the means of their priors, [N, D].
+    func completed(_ z: Tensor, condition: Tensor?) throws -> Tensor
+
     /// The same with what does not depend on the input computed once, for as long as the weights do
     /// not change.
     func settled() throws -> any LatentStructure
@@ -36,6 +39,8 @@ protocol LatentStructure {
 
 extension LatentStructure {
     func settled() throws -> any LatentStructure { self }
+
+    func completed(_ z: Tensor, condition: Tensor?) throws -> Tensor { z }
 }
 
 /// One stochastic layer of an inference: what z was drawn from and what the prior says of it.

@@ -8,7 +8,7 @@ struct AutoencoderObjective: Objective {
     var boundsLikelihood: Bool { false }
 
     func latents(_ site: BuildingSite) throws -> any LatentStructure {
-        try FlatLatents(site, prior: StandardNormal(), isDeterministic: true)
+        try FlatLatents(site, isDeterministic: true, hasLabelPrior: false)
     }
 
     func loss(of pass: TrainingPass) throws -> Tensor { try pass.distortion() }

@@ -16,6 +16,11 @@ struct MaximumMeanDiscrepancyObjective: Objective {
 
     var couplesWindows: Bool { true }
 
+    func latents(_ site: BuildingSite) throws -> any LatentStructure {
+        // What the aggregate posterior is compared with is N(0, I).
+        try FlatLatents(site, hasLabelPrior: false)
+    }
+
     private static let scales = [0.1, 0.2, 0.5, 1, 2, 5, 10]
 
     func loss(of pass: TrainingPass) throws -> Tensor {
