@@ -1,6 +1,7 @@
 """Whether a conditional model makes what it is asked for, judged by classifiers of real files.
 
     ./.libtorch-python Tools/conditional.py mnist DATA [--per 100] [--ask turns|each] [--seed 0]
+        [--spread 1]
         [--model FILE] [--sheet FILE] [--target 95] [--latent PATH] [-- TRAIN OPTIONS]
     ./.libtorch-python Tools/conditional.py fsdd DATA [--per 5] … [--target 90]
 
@@ -108,7 +109,8 @@ def generated(folder):
 
 def generate(args, model, combinations, folder):
     """--per files of each combination; checks that the manifest says what was asked for."""
-    command = [args.latent, "augment", "-m", model, "--method", "prior", "--quiet"]
+    command = [args.latent, "augment", "-m", model, "--method", "prior", "--quiet",
+               "--spread", args.spread]
     if args.ask == "turns":
         run([*command, "-o", folder, "-n", args.per * len(combinations), "--seed", args.seed])
         paths, labels = generated(folder)
@@ -187,6 +189,7 @@ def main():
     parser.add_argument("--per", type=int, help="files of each combination of labels")
     parser.add_argument("--ask", choices=["turns", "each"], default="turns")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--spread", type=float, default=1.0, help="of the draws, as in augment")
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--sheet", type=pathlib.Path)
     parser.add_argument("--target", type=float, help="per cent as asked, below which it fails")

@@ -37,7 +37,12 @@ struct AugmentCommand: ParsableCommand {
             """)
     var method: LatentSampling?
 
-    @Option(help: ArgumentHelp("Factor on the posterior's deviation.", valueName: "x"))
+    @Option(
+        help: ArgumentHelp(
+            """
+            Factor on the deviation of the posterior or the prior: below 1 new files are more \
+            typical and less varied.
+            """, valueName: "x"))
     var spread = 1.0
 
     @Option(

@@ -216,8 +216,9 @@ import Torch
             for (k, weight) in weights.enumerated() {
                 func row(_ place: Int) -> Double {
                     [2, 4].reduce(0.0) {
-                        $0 + Double(
-                            file.weights["prior.components"]!.values[$1 * 40 + k * 4 + place])
+                        $0
+                            + Double(
+                                file.weights["prior.components"]!.values[$1 * 40 + k * 4 + place])
                     }
                 }
                 mean += weight * row(dimension)

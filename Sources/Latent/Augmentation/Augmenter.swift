@@ -56,7 +56,8 @@ public final class Augmenter {
         public var method: LatentSampling
         /// Number of new items.
         public var count: Int
-        /// Factor on the posterior's deviation.
+        /// Factor on the deviation of the posterior, or of the prior: below 1 draws are more typical
+        /// and less varied.
         public var spread = 1.0
         /// Labels that all new items are to have, by attribute; the others are those of the parent,
         /// or every combination that training saw in turn.
@@ -202,7 +203,8 @@ public final class Augmenter {
             switch configuration.method {
             case .prior:
                 z = try model.priorLatents(
-                    noise: noiseTensor, choices: choices, condition: condition)
+                    noise: noiseTensor * configuration.spread, choices: choices,
+                    condition: condition)
             case .posterior:
                 z = try encode(
                     chunk, parent: 0, counts: counts, noise: noiseTensor * configuration.spread)
