@@ -24,7 +24,7 @@ struct ModelFiles {
         case "future":
             let range = try #require(
                 bytes.firstRange(of: Data("\"format_version\":\"2\"".utf8)))
-            bytes[range.upperBound - 2] = UInt8(ascii: "2")
+            bytes[range.upperBound - 2] = UInt8(ascii: "3")
         case "picture":
             return try Data(
                 contentsOf: URL(fileURLWithPath: Fixtures.path("images/inbox/odd-ring.png")))

@@ -14,7 +14,7 @@ struct LabelPrior {
     private let components: Tensor
     private let count: Int
 
-    /// Components for each combination; as many as Ghosh et al. 2020 fit to a trained model's codes.
+    /// Components for each combination: as many as are customary for densities fitted to codes.
     static let componentCount = 10
 
     /// nil without labels.
