@@ -8,7 +8,7 @@ struct ModelFiles {
     static let damages: [(name: String, message: String)] = [
         ("empty", "safetensors"), ("truncated", ""), ("short header", "safetensors"),
         ("flipped weight", "checksum"), ("flipped header", ""), ("longer", ""),
-        ("future", "format 2"), ("picture", ""), ("other safetensors", "not a latent model"),
+        ("future", "format 3"), ("picture", ""), ("other safetensors", "not a latent model"),
     ]
 
     private func damaged(_ name: String) throws -> Data {
