@@ -204,6 +204,69 @@ import Torch
         #expect(!FileManager.default.fileExists(atPath: folder / "m"))
     }
 
+    /// What overflows on the way, and is caught: the step is far too large, but not beyond mending.
+    private static func steep(_ learningRate: Double) -> TrainingRequest {
+        var request = Self.request()
+        request.epochCount = 100
+        request.learningRate = learningRate
+        return request
+    }
+
+    /// Trains, and gives the reasons for returns to the last good state.
+    private func returns(_ request: TrainingRequest, as name: String) throws -> [String] {
+        var reasons: [String] = []
+        let run = TrainingRun(request, environment: .init(output: folder / name)) { event in
+            if case .training(.rolledBack(let reason, _, _)) = event { reasons.append(reason) }
+        }
+        _ = try run(fixtureItems("images/shapes/disc", .image), domain: .image)
+        return reasons
+    }
+
+    @Test("numbers that overflow lead back to the last good state with half the step")
+    func rollback() throws {
+        // Which step overflows first depends on the processor: one of these does and ends well.
+        let rate = try #require(
+            [3e4, 1e5, 3e5].first { rate in
+                let reasons = try? returns(Self.steep(rate), as: "m-\(rate)")
+                return reasons?.isEmpty == false
+            })
+        let whole = try bytes("m-\(rate)")
+        let record = try ModelFile.read(folder / "m-\(rate)").file.record
+        #expect(record.training.epochs.count == 100)
+        #expect(record.training.epochs.map(\.epoch) == Array(1...100))
+        // Stopped and resumed on the way, the returns included.
+        var stops = 0
+        for steps in [30, 90, 200, Int.max] {
+            do {
+                try train(Self.steep(rate), as: "parts", stops: steps, resumes: true)
+            } catch let error as LatentError where error.code == .interrupted {
+                stops += 1
+            }
+        }
+        #expect(stops >= 2)
+        #expect(try bytes("parts") == whole)
+    }
+
+    @Test("a run that cannot be mended ends as diverged, with the model of its best epoch saved")
+    func givingUp() throws {
+        var given: LatentError?
+        for rate in [1e6, 5e6, 3e6, 1e7] where given == nil {
+            do {
+                _ = try returns(Self.steep(rate), as: "m")
+                try FileManager.default.removeItem(atPath: folder / "m")
+            } catch let failure as LatentError where failure.message.contains("was saved") {
+                given = failure
+            } catch {
+                // Not even an epoch was good, which is another test's.
+            }
+        }
+        let error = try #require(given)
+        #expect(error.code == .diverged)
+        #expect(error.message.contains("5 returns to the last good state"))
+        let record = try ModelFile.read(folder / "m").file.record
+        #expect(error.message.contains("the model of epoch \(record.training.bestEpoch) "))
+    }
+
     @Test("too few readable files are an error with both numbers")
     func tooFewFiles() throws {
         let items =
