@@ -124,6 +124,78 @@ import Torch
         }
     }
 
+    /// Members of the family with state of their own, or with noise of another shape.
+    private static let members: [(String, @Sendable (inout TrainingRequest) -> Void)] = [
+        ("vamp", { $0.objective = ObjectiveConfiguration(.vamp) }),
+        ("iwae", { $0.objective = ObjectiveConfiguration(.iwae) }),
+        ("mmd", { $0.objective = ObjectiveConfiguration(.mmd) }),
+        (
+            "hierarchical",
+            {
+                $0.architecture = .resnet
+                $0.widths = [2, 2]
+                $0.layerCount = 3
+            }
+        ),
+        ("last weights", { $0.averageDecay = 0 }),
+        ("bfloat16", { $0.precision = .bfloat16 }),
+        ("no variation", { $0.augmentation = .none }),
+    ]
+
+    @Test("every member of the family resumes to the byte", arguments: members.map(\.0))
+    func resumingMembers(name: String) throws {
+        var request = Self.request()
+        try #require(Self.members.first { $0.0 == name }).1(&request)
+        try train(request, as: "whole")
+        for stop in [3, 9] {
+            _ = try #require(throws: LatentError.self) {
+                try train(request, as: "part", stops: stop)
+            }
+            try train(request, as: "part", resumes: true)
+            #expect(try bytes("part") == bytes("whole"), "stopped after \(stop) steps")
+            try FileManager.default.removeItem(atPath: folder / "part")
+        }
+    }
+
+    @Test("a conditional, balanced run resumes to the byte, and sees small classes more often")
+    func balancedConditional() throws {
+        let items = try fixtureItems("images/shapes", .image)
+        let few = items.filter { $0.label == "disc" }.prefix(4)
+        let uneven = (few + items.filter { $0.label == "square" }).map {
+            Item(
+                path: $0.path, relativePath: $0.relativePath, label: $0.label, split: nil,
+                attributes: [$0.label])
+        }
+        var request = Self.request()
+        request.conditionNames = [Item.className]
+        request.balance = .resample
+        func run(_ name: String, stops: Int = .max, resumes: Bool = false) throws {
+            var environment = TrainingRun.Environment(output: folder / name)
+            environment.resumes = resumes
+            var steps = 0
+            environment.shouldStop = { steps >= stops }
+            _ = try TrainingRun(request, environment: environment) { event in
+                if case .training(.step) = event { steps += 1 }
+            }(uneven, domain: .image)
+        }
+        try run("whole")
+        _ = try #require(throws: LatentError.self) { try run("part", stops: 6) }
+        try run("part", resumes: true)
+        #expect(try bytes("part") == bytes("whole"))
+
+        let survey = Survey(of: uneven, domain: .image, threadCount: 1) { _, _ in }
+        let source = try WindowSource(
+            survey.items, preprocessing: .whole(), threadCount: 1, conditioning: nil)
+        let pass = source.batches(
+            shuffledBy: Generator(seed: 2), batchSize: 8, balanced: true)
+        var counts: [String?: Int] = [:]
+        while let batch = try pass.next() {
+            for item in batch.items { counts[survey.items[item].item.label, default: 0] += 1 }
+        }
+        #expect(counts == ["disc": 22, "square": 22])
+        #expect(abs(source.balanceWeight(0) / source.balanceWeight(43) - 10) < 1e-4)
+    }
+
     @Test("a run that is stopped while files are read writes nothing")
     func stoppingEarly() throws {
         let error = try #require(throws: LatentError.self) {
