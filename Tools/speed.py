@@ -35,6 +35,8 @@ def train_latent(args, folder, seed):
         args.latent, "train", args.data, "-o", model, "--channels", "32,64,128", "--latent", 32,
         "--batch", 128, "--epochs", args.epochs, "--patience", 0, "--validation", 0,
         "--calibration", 0, "--threads", args.threads, "--seed", seed, "--quiet",
+        # What the peer does not do: vary the pictures, average the weights.
+        "--augment", "none", "--average", 0,
         "--force"])
     record = json.loads(measured.run([args.latent, "inspect", model, "--format", "json"]).output)
     shape = record["configuration"]
