@@ -290,7 +290,7 @@ class Network:
             one, zero = -np.logaddexp(0, -output), -np.logaddexp(0, output)
             logs = x * one + (1 - x) * zero
             return logs.sum((1, 2, 3)), ((x - sigmoid(output)) ** 2).mean((1, 2, 3))
-        log_variance = self.weights["likelihood.log_variance"].item()
+        log_variance = self.weights["likelihood.log_scale"].item()
         if kind == "gaussian-per-element":
             h = silu(self.linear("variance.0", z))
             ratio = sigmoid(self.linear("variance.1", h)) * 6 - 3

@@ -2,8 +2,7 @@
 /// values that training saw.
 ///
 /// Source: Sohn, Lee & Yan, "Learning structured output representation using deep conditional
-/// generative models" (CVAE), NeurIPS 2015. Differs: the prior does not depend on the labels, as in
-/// Kingma et al. 2014 (M2), so that the latents are what labels leave open.
+/// generative models" (CVAE), NeurIPS 2015; the prior is ``LabelPrior``.
 public struct Conditioning: Codable, Sendable, Equatable {
     /// One attribute.
     public struct Attribute: Codable, Sendable, Equatable {
