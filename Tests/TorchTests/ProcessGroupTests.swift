@@ -283,7 +283,7 @@ private struct Caught: Sendable {
         // Only the one that keeps the list can know who is missing.
         if rank == 0 { #expect(caught.message.hasSuffix("rank 1 did not come within 2 s")) }
         #expect(caught.error?.hint?.contains("start all 2 of them") == true)
-        #expect(caught.seconds < 10)
+        #expect(caught.seconds < 25)
     }
 
     @Test("a port that another program serves is an error, not a hang", arguments: [0, 1])
@@ -296,7 +296,7 @@ private struct Caught: Sendable {
             #expect(caught.code == .group)
             #expect(caught.message.hasPrefix("the processes of the run did not meet at 127.0.0.1:"))
             if rank == 0 { #expect(caught.message.contains("address already in use")) }
-            #expect(caught.seconds < 10)
+            #expect(caught.seconds < 25)
         }
     }
 
@@ -319,16 +319,16 @@ private struct Caught: Sendable {
             #expect(caught.message.hasPrefix("another process of the run is gone or silent: "))
             #expect(!caught.message.contains("This is typically"))
             #expect(caught.error?.hint?.contains("--resume") == true)
-            #expect(caught.seconds < 10)  // the timeout is 30
+            #expect(caught.seconds < 25)  // the timeout is 30
         }
     }
 
     @Test("a process that is silent is noticed at the timeout", arguments: ["sum", "barrier"])
     func silent(call: String) async throws {
         let isOver = DispatchSemaphore(value: 0)
-        let results = try await ranks(timeoutSeconds: 3) { group in
+        let results = try await ranks(timeoutSeconds: 12) { group in
             guard group.rank == 0 else {
-                _ = isOver.wait(timeout: .now() + 40)
+                _ = isOver.wait(timeout: .now() + 80)
                 return Caught {}
             }
             defer { isOver.signal() }
@@ -338,6 +338,6 @@ private struct Caught: Sendable {
         }
         #expect(results[0].code == .group)
         #expect(results[0].message.contains("Timed out waiting"))
-        #expect(results[0].seconds >= 2.9 && results[0].seconds < 10)
+        #expect(results[0].seconds >= 11.5 && results[0].seconds < 40)
     }
 }
