@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// One model trained by two processes, as torchrun would start them.
-@Suite("Processes", .timeLimit(.minutes(5)))
+@Suite("Processes", .serialized, .timeLimit(.minutes(5)))
 struct Processes {
     private static let flags =
         [
@@ -12,7 +12,7 @@ struct Processes {
 
     /// Shell that makes of this process the one of rank `$rank`, as torchrun would; the port is below
     /// those that the system gives away.
-    private static func becomeRank(_ port: Int = .random(in: 20_000...32_000)) -> String {
+    private static func becomeRank(_ port: Int = .random(in: 26_000...32_000)) -> String {
         "export RANK=$rank WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=\(port)"
     }
 

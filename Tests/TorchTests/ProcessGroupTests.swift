@@ -21,8 +21,29 @@ private func withPort<Result>(_ body: (Int) throws -> Result) throws -> Result {
     return try body(Int(UInt16(bigEndian: address.sin_port)))
 }
 
-/// A port that was free a moment ago.
-private func freePort() throws -> Int { try withPort { $0 } }
+/// A port that was free a moment ago, below those that the system gives to whoever asks for any: one
+/// of those might be taken before the group listens.
+private func freePort() throws -> Int {
+    for _ in 0..<100 {
+        let port = Int.random(in: 20_000..<26_000)
+        if isFree(port) { return port }
+    }
+    throw Hangs()
+}
+
+private func isFree(_ port: Int) -> Bool {
+    let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    guard socket >= 0 else { return false }
+    defer { close(socket) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(port).bigEndian
+    return withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        }
+    }
+}
 
 /// What a process of a run on this machine finds in its environment.
 private func environment(rank: Int, size: Int = 2, port: Int) -> [String: String] {
@@ -90,7 +111,7 @@ private struct Caught: Sendable {
     var message: String { error?.message ?? "no error" }
 }
 
-@Suite("Processes of a run") struct ProcessGroupTests {
+@Suite("Processes of a run", .serialized) struct ProcessGroupTests {
     @Test(
         "one process needs no group",
         arguments: [
