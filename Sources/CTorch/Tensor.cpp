@@ -13,8 +13,6 @@
 #include "Guard.hpp"
 
 #include <ATen/autocast_mode.h>
-#include <ATen/cpu/Utils.h>
-#include <ATen/core/ivalue.h>
 
 namespace lt {
 std::string &last_error() {
@@ -80,21 +78,6 @@ bool LTDeviceIsAvailable(const char *name) {
 
 LTStatus LTUseDeterministicAlgorithms(void) {
     return guarded([] { at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true); });
-}
-
-bool LTSupportsBFloat16(void) {
-    try {
-        auto capabilities = at::cpu::get_cpu_capabilities();
-        for (auto name : {"avx512_bf16", "amx_bf16", "amx_tile"}) {
-            auto found = capabilities.find(name);
-            if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) {
-                return true;
-            }
-        }
-    } catch (...) {
-        // A processor that cannot be asked is taken to lack it.
-    }
-    return false;
 }
 
 bool LTSetBFloat16(bool enabled) {

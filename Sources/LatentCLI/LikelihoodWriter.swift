@@ -66,14 +66,7 @@ struct LikelihoodWriter {
     func write(_ item: Item, _ error: ItemError) throws {
         switch format {
         case .ndjson:
-            var line = JSONLine()
-            line.add("schema", Self.schema)
-            line.add("path", item.path)
-            var inner = JSONLine()
-            inner.add("code", error.code)
-            inner.add("message", error.message)
-            line.add("error", inner)
-            try output.line(line.text)
+            try output.line(JSONLine(schema: Self.schema, item, error).text)
         case .csv, .tsv:
             try output.line(format.separated([item.path, "", "", "", error.code, error.message]))
         case .table:

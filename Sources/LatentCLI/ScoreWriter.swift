@@ -96,14 +96,7 @@ struct ScoreWriter {
     func write(_ item: Item, _ error: ItemError) throws {
         switch format {
         case .ndjson:
-            var line = JSONLine()
-            line.add("schema", Self.schema)
-            line.add("path", item.path)
-            var inner = JSONLine()
-            inner.add("code", error.code)
-            inner.add("message", error.message)
-            line.add("error", inner)
-            try output.line(line.text)
+            try output.line(JSONLine(schema: Self.schema, item, error).text)
         case .csv, .tsv:
             var fields = [String](repeating: "", count: Self.columns.count)
             fields[0] = item.path
@@ -139,6 +132,18 @@ extension RowFormat {
 /// A JSON object whose keys keep their order, which Foundation's encoder does not promise.
 struct JSONLine {
     private var members: [String] = []
+
+    init() {}
+
+    /// The line of a file that could not be read, which is the same for every verb.
+    init(schema: Int, _ item: Item, _ error: ItemError) {
+        add("schema", schema)
+        add("path", item.path)
+        var inner = JSONLine()
+        inner.add("code", error.code)
+        inner.add("message", error.message)
+        add("error", inner)
+    }
 
     var text: String { "{" + members.joined(separator: ",") + "}" }
 

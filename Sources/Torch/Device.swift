@@ -48,9 +48,6 @@ public enum Runtime {
         try check(LTUseDeterministicAlgorithms())
     }
 
-    /// Whether this processor multiplies matrices of bfloat16, so that they are worth it.
-    public static var supportsBFloat16: Bool { LTSupportsBFloat16() }
-
     /// Makes the operations of the calling thread serial, for threads that prepare data ahead.
     public static func serializeThisThread() { LTSerializeThisThread() }
 }

@@ -5,12 +5,9 @@ public struct Linear {
     /// [outputs].
     public let bias: Tensor
 
-    /// Makes a layer and registers `weight` and `bias` at the scope; `gain` is a factor on the initial
-    /// values.
-    public init(
-        _ scope: Parameters.Scope, inputs: Int, outputs: Int, gain: Float = 1
-    ) throws(TorchError) {
-        let bound = gain / Float(inputs).squareRoot()
+    /// Makes a layer and registers `weight` and `bias` at the scope.
+    public init(_ scope: Parameters.Scope, inputs: Int, outputs: Int) throws(TorchError) {
+        let bound = 1 / Float(inputs).squareRoot()
         weight = try scope.uniform("weight", shape: [outputs, inputs], bound: bound)
         bias = try scope.uniform("bias", shape: [outputs], bound: bound)
     }

@@ -34,8 +34,6 @@ int32_t LTThreadCount(void);
 void LTSerializeThisThread(void);
 bool LTDeviceIsAvailable(const char *_Nonnull device);
 LTStatus LTUseDeterministicAlgorithms(void);
-/// Whether the processor multiplies matrices of bfloat16.
-bool LTSupportsBFloat16(void);
 /// Makes matrix products and convolutions of this thread work in bfloat16 (libtorch's autocast);
 /// gives whether they did.
 bool LTSetBFloat16(bool enabled);

@@ -40,7 +40,6 @@ public final class LikelihoodEvaluation {
         public let standardErrorNats: Double?
     }
 
-    private let file: ModelFile
     private let model: VAE
     private let configuration: Configuration
     private let preprocessing: Preprocessing
@@ -61,7 +60,6 @@ public final class LikelihoodEvaluation {
                     + "likelihood of x: it has no prior",
                 hint: "train with --objective vae, iwae or vamp")
         }
-        self.file = file
         self.model = model
         self.configuration = configuration
         var preprocessing = file.record.preprocessing

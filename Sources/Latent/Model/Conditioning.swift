@@ -48,7 +48,9 @@ public struct Conditioning: Codable, Sendable, Equatable {
         }
         attributes = zip(names, values).map { Attribute(name: $0, values: $1.sorted()) }
         var combinations: Set<[Int]> = []
-        for item in items { combinations.insert(try Self.codes(of: item, attributes)) }
+        for item in items {
+            combinations.insert(try Self.codes(of: item, attributes, assigned: []))
+        }
         self.combinations = combinations.sorted { $0.lexicographicallyPrecedes($1) }
         try validate()
     }
@@ -81,25 +83,20 @@ public struct Conditioning: Codable, Sendable, Equatable {
     ///
     /// - Throws: ``LatentError`` with code `.data` for a value that training did not see
     public func codes(of item: Item) throws(LatentError) -> [Int] {
-        try Self.codes(of: item, attributes)
-    }
-
-    private static func codes(
-        of item: Item, _ attributes: [Attribute]
-    ) throws(LatentError) -> [Int] {
-        var codes: [Int] = []
-        for (index, attribute) in attributes.enumerated() {
-            let value = index < item.attributes.count ? item.attributes[index] : nil
-            codes.append(try attribute.code(of: value))
-        }
-        return codes
+        try codes(of: item, assigned: [])
     }
 
     /// The index of an item's value for each attribute, where none is assigned.
     func codes(of item: Item, assigned: [Int?]) throws(LatentError) -> [Int] {
+        try Self.codes(of: item, attributes, assigned: assigned)
+    }
+
+    private static func codes(
+        of item: Item, _ attributes: [Attribute], assigned: [Int?]
+    ) throws(LatentError) -> [Int] {
         var codes: [Int] = []
         for (index, attribute) in attributes.enumerated() {
-            if let code = assigned[index] {
+            if index < assigned.count, let code = assigned[index] {
                 codes.append(code)
             } else {
                 let value = index < item.attributes.count ? item.attributes[index] : nil

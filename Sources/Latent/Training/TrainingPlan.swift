@@ -22,7 +22,7 @@ public struct TrainingRequest: Sendable {
     public var augmentation = Augmentation.light
     /// What is done about classes of unequal size.
     public var balance = TrainingConfiguration.Balance.none
-    /// Numbers that products of training are made of; nil for bfloat16 where the processor has it.
+    /// Numbers that products of training are made of; nil for float32.
     public var precision: TrainingConfiguration.Precision?
     /// Nats of each stochastic layer that cost nothing at first.
     public var freeNats: Double?

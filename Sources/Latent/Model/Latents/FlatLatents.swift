@@ -12,7 +12,7 @@ struct FlatLatents: LatentStructure {
     private let labelPrior: LabelPrior?
     let dimensionCount: Int
 
-    /// Makes latents whose prior is N(0, I), or a Gaussian for each label where there are labels and
+    /// Makes latents whose prior is N(0, I), or a mixture for each label where there are labels and
     /// the objective has a use for it.
     init(
         _ site: BuildingSite, isDeterministic: Bool = false, hasLabelPrior: Bool = true
