@@ -2,7 +2,7 @@
 
     ./.libtorch-python Tools/twin.py DATA [--seed 0] [--draws 5000] [options as of `latent train`]
 
-DATA has train/ and test/ with grey PNGs. Network (convolutions 4x4 of stride 2), initialisation,
+DATA has train/ and test/ with grey PNGs. Network (`conv` or `resnet`), initialisation,
 fused AdamW with its rise and cosine fall, KL warm-up, loss scaled to one element, clipping, moving
 average of the weights, light variation of the inputs (small shifts, rotations, contrast) and choice
 of the best epoch by the held-out bound are those of `latent train`; random numbers, and with them
@@ -51,23 +51,48 @@ def read(folder, size):
     return paths, torch.from_numpy(np.stack(pictures)[:, None]).float()
 
 
+class ResidualBlock(nn.Module):
+    """x + conv(SiLU(conv(SiLU(x)))), the second convolution zero at first."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, 1, 1)
+        self.second = nn.Conv2d(width, width, 3, 1, 1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x):
+        return x + self.second(F.silu(self.first(F.silu(x))))
+
+
 class VAE(nn.Module):
     """Layers begin as PyTorch makes them, and so do those of `latent`."""
 
-    def __init__(self, size, channels, latent):
+    def __init__(self, architecture, size, channels, latent):
         super().__init__()
-        layers = []
-        for inputs, outputs in zip((1, *channels), channels):
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.ReLU()]
         inner = size >> len(channels)
-        self.encoder = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(channels[-1] * inner**2, 2 * latent))
-        layers = [nn.Linear(latent, channels[-1] * inner**2), nn.ReLU(),
-                  nn.Unflatten(1, (channels[-1], inner, inner))]
-        widths = channels[::-1]
-        for inputs, outputs in zip(widths, widths[1:]):
-            layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.ReLU()]
-        self.decoder = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 1, 4, 2, 1))
+        count = channels[-1] * inner**2
+        encoder, decoder = [], [nn.Linear(latent, count)]
+        unflatten = nn.Unflatten(1, (channels[-1], inner, inner))
+        down = zip((1, *channels), channels)
+        up = zip(channels[::-1], (*channels[-2::-1], 1))
+        if architecture == "conv":
+            for inputs, outputs in down:
+                encoder += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.ReLU()]
+            decoder += [nn.ReLU(), unflatten]
+            for inputs, outputs in up:
+                decoder += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.ReLU()]
+            decoder.pop()
+        else:
+            for inputs, outputs in down:
+                encoder += [
+                    nn.Conv2d(inputs, outputs, 4, 2, 1), ResidualBlock(outputs), nn.SiLU()]
+            decoder.append(unflatten)
+            for inputs, outputs in up:
+                decoder += [
+                    ResidualBlock(inputs), nn.SiLU(), nn.ConvTranspose2d(inputs, outputs, 4, 2, 1)]
+        self.encoder = nn.Sequential(*encoder, nn.Flatten(), nn.Linear(count, 2 * latent))
+        self.decoder = nn.Sequential(*decoder)
 
     def encode(self, x):
         mean, log_variance = self.encoder(x * 2 - 1).chunk(2, 1)
@@ -113,7 +138,7 @@ def train(args, pictures):
     patience = max(5, epochs // 4) if args.patience is None else args.patience
     elements = args.size**2
     channels = [int(word) for word in args.channels.split(",")]
-    model = VAE(args.size, channels, args.latent)
+    model = VAE(args.architecture, args.size, channels, args.latent)
     average = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=args.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
@@ -180,7 +205,7 @@ def main():
     parser.add_argument("--draws", type=int, default=5000, help="of the bound on test files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's choice")
-    parser.add_argument("--architecture", choices=["conv"], default="conv")
+    parser.add_argument("--architecture", choices=["conv", "resnet"], default="conv")
     parser.add_argument("--objective", choices=["vae"], default="vae")
     parser.add_argument("--size", type=int, default=28)
     parser.add_argument("--channels", default="32,64")
