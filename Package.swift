@@ -55,7 +55,7 @@ let package = Package(
         .testTarget(name: "TorchTests", dependencies: ["Torch", "TestSupport"]),
         .testTarget(name: "MediaTests", dependencies: ["Media", "TestSupport"]),
         .testTarget(name: "LatentTests", dependencies: ["Latent", "TestSupport"]),
-        .testTarget(name: "LatentCLITests", dependencies: ["LatentCLI", "TestSupport"]),
+        .testTarget(name: "LatentCLITests", dependencies: ["Latent", "LatentCLI", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20

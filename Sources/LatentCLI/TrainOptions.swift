@@ -1,31 +1,50 @@
 import ArgumentParser
 import Latent
 
+/// The values of an option with what they are, for its help.
+private func list<Value: CaseIterable & RawRepresentable<String>>(
+    _ type: Value.Type, _ summary: (Value) -> String?
+) -> String {
+    type.allCases.map { value in
+        value.rawValue + (summary(value).map { ", \($0)" } ?? "")
+    }.joined(separator: "; ")
+}
+
+/// The objectives that read a number, with a remark on each.
+private func users(
+    of number: ObjectiveConfiguration.Number, remark: (ObjectiveKind) -> String? = { _ in nil }
+) -> String {
+    ObjectiveKind.allCases.filter { $0.numbers.contains(number) }.map { kind in
+        kind.rawValue + (remark(kind).map { " (\($0))" } ?? "")
+    }.joined(separator: ", ")
+}
+
 struct ModelOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            """
-            What is minimised: ae, a plain autoencoder; vae; beta, with the KL term times --beta or \
-            held at --capacity; beta-tc, with the total correlation times --beta; iwae, the \
-            importance-weighted bound; mmd, with the discrepancy to the prior times --beta; vamp, \
-            with a learned mixture as the prior.
-            """, valueName: "objective"))
+            "What is minimised: \(list(ObjectiveKind.self, \.summary)).", valueName: "objective"))
     var objective = ObjectiveKind.vae
 
     @Option(
         help: ArgumentHelp(
-            "Factor of beta (4), of beta-tc (6) or of mmd's discrepancy (100).", valueName: "x"))
+            "Factor of what \(users(of: .weight) { "\($0.defaultWeight.formatted())" }) add.",
+            valueName: "x"))
     var beta: Double?
 
     @Option(
         help: ArgumentHelp(
-            "For beta: the KL term rises to so many nats and is held there.", valueName: "nats"))
+            "For \(users(of: .capacity)): the KL term rises to so many nats and is held there.",
+            valueName: "nats"))
     var capacity: Double?
 
-    @Option(help: ArgumentHelp("For iwae: draws of z for each window (8).", valueName: "k"))
+    @Option(
+        help: ArgumentHelp(
+            "For \(users(of: .drawCount)): draws of z for each window (8).", valueName: "k"))
     var importanceDraws: Int?
 
-    @Option(help: ArgumentHelp("For vamp: components of the prior (200).", valueName: "k"))
+    @Option(
+        help: ArgumentHelp(
+            "For \(users(of: .componentCount)): components of the prior (200).", valueName: "k"))
     var components: Int?
 
     @Option(
@@ -46,7 +65,11 @@ struct ModelOptions: ParsableArguments {
             "Channels of the latent maps below the top layer (4).", valueName: "n"))
     var mapChannels: Int?
 
-    @Option(help: "Kind of network: conv, mlp, resnet, spectral (conv; resnet with --layers).")
+    @Option(
+        help: """
+            Kind of network: \(list(VAEConfiguration.Architecture.self, \.summary)) (conv; resnet \
+            with --layers).
+            """)
     var architecture: VAEConfiguration.Architecture?
 
     @Option(
@@ -59,27 +82,23 @@ struct ModelOptions: ParsableArguments {
     var latent: Int?
 
     @Option(
-        help: """
-            p(x|z): bernoulli; continuous-bernoulli; gaussian, with one variance at its optimum; \
-            gaussian-per-element, with a variance for each element, fitted after the mean; laplace; \
-            logistic-mixture, for the 256 steps of 8 bits.
-            """)
+        help: "p(x|z): \(list(LikelihoodKind.self, \.summary)).")
     var likelihood = LikelihoodKind.gaussian
 
     func validate() throws {
-        for (value, name, kinds) in [
-            (beta, "--beta", [.beta, .betaTC, .mmd]), (capacity, "--capacity", [.beta]),
-            (importanceDraws.map(Double.init), "--importance-draws", [.iwae]),
-            (components.map(Double.init), "--components", [.vamp]),
-        ] as [(Double?, String, [ObjectiveKind])] {
+        for (value, name, number) in [
+            (beta, "--beta", .weight), (capacity, "--capacity", .capacity),
+            (importanceDraws.map(Double.init), "--importance-draws", .drawCount),
+            (components.map(Double.init), "--components", .componentCount),
+        ] as [(Double?, String, ObjectiveConfiguration.Number)] {
             guard let value else { continue }
             guard value >= 0, value.isFinite else {
                 throw ValidationError("\(name) is \(value); it must be 0 or more.")
             }
-            guard kinds.contains(objective) else {
-                let names = kinds.map(\.rawValue).joined(separator: ", ")
+            guard objective.numbers.contains(number) else {
                 throw ValidationError(
-                    "\(name) is for --objective \(names), not for \(objective.rawValue).")
+                    "\(name) is for --objective \(users(of: number)), not for "
+                        + "\(objective.rawValue).")
             }
         }
         guard (1...5).contains(layers) else {

@@ -1,4 +1,5 @@
 import Foundation
+import Latent
 import TestSupport
 import Testing
 
@@ -8,6 +9,26 @@ struct Family {
     private static let quick = ["--epochs", "2", "--threads", "1", "--quiet"]
     private static let tiny =
         ["--architecture", "mlp", "--channels", "32", "--latent", "4"] + quick
+
+    private static let objectives = ObjectiveKind.allCases.map { kind in
+        let numbers: [(ObjectiveConfiguration.Number, [String])] = [
+            (.weight, ["--beta", "2"]), (.capacity, ["--capacity", "5"]),
+            (.drawCount, ["--importance-draws", "3"]), (.componentCount, ["--components", "7"]),
+        ]
+        let flags = numbers.filter { kind.numbers.contains($0.0) }.flatMap(\.1)
+        return (["--objective", kind.rawValue] + flags, "objective", kind.rawValue)
+    }
+
+    private static let likelihoods = LikelihoodKind.allCases.map { kind in
+        (["--likelihood", kind.rawValue], "likelihood", kind.rawValue)
+    }
+
+    private static let networks = VAEConfiguration.Architecture.allCases.map { network in
+        (
+            ["--architecture", network.rawValue, "--channels", "4,8", "--latent", "4"],
+            "architecture", network.rawValue
+        )
+    }
 
     /// The record of a model.
     private func record(_ path: String) throws -> [String: Any] {
@@ -20,24 +41,7 @@ struct Family {
 
     @Test(
         "each objective, likelihood and network is trained, recorded, scored and drawn from",
-        arguments: [
-            (["--objective", "ae"], "objective", "ae"),
-            (["--objective", "beta", "--beta", "2", "--capacity", "5"], "objective", "beta"),
-            (["--objective", "beta-tc"], "objective", "beta-tc"),
-            (["--objective", "iwae", "--importance-draws", "3"], "objective", "iwae"),
-            (["--objective", "mmd"], "objective", "mmd"),
-            (["--objective", "vamp", "--components", "7"], "objective", "vamp"),
-            (["--likelihood", "continuous-bernoulli"], "likelihood", "continuous-bernoulli"),
-            (["--likelihood", "laplace"], "likelihood", "laplace"),
-            (["--likelihood", "logistic-mixture"], "likelihood", "logistic-mixture"),
-            (
-                ["--architecture", "resnet", "--channels", "4,8", "--latent", "4"],
-                "architecture", "resnet"
-            ),
-            (
-                ["--architecture", "spectral", "--channels", "8,8", "--latent", "4"],
-                "architecture", "spectral"
-            ),
+        arguments: objectives + likelihoods + networks + [
             (["--layers", "3", "--channels", "4,8", "--latent", "4"], "layers", "3"),
             (["--precision", "bfloat16"], "precision", "bfloat16"),
             (["--balance", "resample"], "balance", "resample"),

@@ -17,6 +17,9 @@ public protocol Likelihood {
 ///
 /// One more family is one more file in `Likelihoods/`, its case in ``LikelihoodKind`` and a test.
 protocol LikelihoodFamily: Sendable {
+    /// What it is, in a few words, where its name does not say it.
+    var summary: String? { get }
+
     /// Numbers that the decoder gives for each pixel of C channels.
     func outputChannelCount(of channelCount: Int) -> Int
 
@@ -45,6 +48,7 @@ protocol LikelihoodFamily: Sendable {
 }
 
 extension LikelihoodFamily {
+    var summary: String? { nil }
     func outputChannelCount(of channelCount: Int) -> Int { channelCount }
     var hasSharedScale: Bool { false }
     func scaleError(of output: Tensor, at x: Tensor) throws -> Tensor { try (x - output).squared() }
@@ -66,6 +70,12 @@ public enum LikelihoodKind: String, Codable, Sendable, CaseIterable {
     case laplace
     /// Mixture of logistics over the 256 steps of 8 bits, channels conditioned on each other.
     case logisticMixture = "logistic-mixture"
+
+    /// What it is, in a few words, where its name does not say it.
+    public var summary: String? {
+        self == .gaussianPerElement
+            ? "with a variance for each element, fitted after the mean" : family.summary
+    }
 
     var family: any LikelihoodFamily {
         switch self {

@@ -27,6 +27,9 @@ protocol DecoderNetwork {
 /// One more network is one more file in `Networks/`, its case in
 /// ``VAEConfiguration/Architecture`` and a test.
 protocol Network: Sendable {
+    /// What it is, in a few words.
+    var summary: String { get }
+
     /// The widths that are used where none are given, from the window inwards.
     var defaultWidths: [Int] { get }
 
@@ -72,6 +75,9 @@ extension VAEConfiguration {
         case resnet
         /// Convolutions along time over whole spectra.
         case spectral
+
+        /// What it is, in a few words.
+        public var summary: String { network.summary }
 
         var network: any Network {
             switch self {

@@ -6,6 +6,18 @@ import Torch
 /// objective with latents of its own (discrete codes, say) brings them by ``latents(_:)``, and
 /// registers its own parameters there.
 protocol Objective: Sendable {
+    /// What is minimised, in a few words.
+    static var summary: String { get }
+
+    /// The numbers of the configuration that it reads.
+    static var numbers: Set<ObjectiveConfiguration.Number> { get }
+
+    /// ``ObjectiveConfiguration/weight`` where none is given.
+    static var defaultWeight: Double { get }
+
+    /// Takes its numbers.
+    init(_ configuration: ObjectiveConfiguration)
+
     /// Draws of z for each window of a step.
     var drawCount: Int { get }
 
@@ -27,6 +39,8 @@ protocol Objective: Sendable {
 }
 
 extension Objective {
+    static var numbers: Set<ObjectiveConfiguration.Number> { [] }
+    static var defaultWeight: Double { 1 }
     var drawCount: Int { 1 }
     var couplesWindows: Bool { false }
     var allowsHierarchy: Bool { false }
@@ -62,40 +76,48 @@ public enum ObjectiveKind: String, Codable, Sendable, CaseIterable {
     /// The bound with a mixture of posteriors as the prior.
     case vamp
 
-    func objective(_ configuration: ObjectiveConfiguration) -> any Objective {
+    private var type: any Objective.Type {
         switch self {
-        case .ae: AutoencoderObjective()
-        case .vae: EvidenceLowerBound()
-        case .beta: BetaObjective(beta: configuration.weight, capacity: configuration.capacity)
-        case .betaTC: TotalCorrelationObjective(beta: configuration.weight)
-        case .iwae: ImportanceWeightedBound(drawCount: configuration.drawCount)
-        case .mmd: MaximumMeanDiscrepancyObjective(weight: configuration.weight)
-        case .vamp: VampPriorObjective(componentCount: configuration.componentCount)
+        case .ae: AutoencoderObjective.self
+        case .vae: EvidenceLowerBound.self
+        case .beta: BetaObjective.self
+        case .betaTC: TotalCorrelationObjective.self
+        case .iwae: ImportanceWeightedBound.self
+        case .mmd: MaximumMeanDiscrepancyObjective.self
+        case .vamp: VampPriorObjective.self
         }
     }
 
-    /// β, or the weight of the discrepancy, where none is given.
-    public var defaultWeight: Double {
-        switch self {
-        case .beta: 4
-        case .betaTC: 6
-        case .mmd: 100
-        default: 1
-        }
+    func objective(_ configuration: ObjectiveConfiguration) -> any Objective {
+        type.init(configuration)
     }
+
+    /// What is minimised, in a few words.
+    public var summary: String { type.summary }
+
+    /// The numbers of a configuration that matter to it.
+    public var numbers: Set<ObjectiveConfiguration.Number> { type.numbers }
+
+    /// ``ObjectiveConfiguration/weight`` where none is given.
+    public var defaultWeight: Double { type.defaultWeight }
 }
 
 /// An objective and its numbers; saved in the model.
 public struct ObjectiveConfiguration: Codable, Sendable, Equatable {
+    /// One of the numbers.
+    public enum Number: Sendable {
+        case weight, capacity, drawCount, componentCount
+    }
+
     /// Which one.
     public var kind: ObjectiveKind
-    /// β of `beta` and `beta-tc`; the factor of the discrepancy of `mmd`.
+    /// The factor of what the objective adds to the reconstruction: β, λ.
     public var weight: Double
-    /// What the KL term of `beta` rises to and is held at, in nats; nil for a plain factor.
+    /// What the KL term rises to and is held at, in nats; nil for a plain factor.
     public var capacity: Double?
-    /// k of `iwae`.
+    /// k, draws of z for each window.
     public var drawCount = 8
-    /// Components of the prior of `vamp`.
+    /// Components of the prior.
     public var componentCount = 200
 
     /// Makes an objective with its default numbers.

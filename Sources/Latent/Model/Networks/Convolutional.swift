@@ -2,6 +2,7 @@ import Torch
 
 /// 4×4 convolutions of stride 2 with ReLU, a linear layer, and the mirror image of both.
 struct ConvolutionalNetwork: Network {
+    var summary: String { "convolutions" }
     var defaultWidths: [Int] { [32, 64, 128] }
 
     func sideMultiple(widths: [Int]) -> Int { 1 << widths.count }

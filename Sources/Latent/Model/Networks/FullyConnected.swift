@@ -2,6 +2,7 @@ import Torch
 
 /// Linear layers with SiLU between them, and their mirror image.
 struct FullyConnectedNetwork: Network {
+    var summary: String { "fully connected layers" }
     var defaultWidths: [Int] { [256, 128] }
 
     func sideMultiple(widths: [Int]) -> Int { 1 }

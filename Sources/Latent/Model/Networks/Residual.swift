@@ -25,6 +25,7 @@ struct ResidualBlock {
 /// A 4×4 convolution of stride 2 and a residual block for each level, a linear layer, and the mirror
 /// image of all.
 struct ResidualNetwork: Network {
+    var summary: String { "convolutions with residual blocks" }
     var defaultWidths: [Int] { [32, 64, 128] }
 
     func sideMultiple(widths: [Int]) -> Int { 1 << widths.count }

@@ -5,6 +5,7 @@ import Torch
 ///
 /// The rows of a window are its channels: [B, C, M, T] is read as [B, C·M, T].
 struct SpectralNetwork: Network {
+    var summary: String { "convolutions along time over whole spectra" }
     var defaultWidths: [Int] { [96, 128, 160] }
 
     func sideMultiple(widths: [Int]) -> Int { 1 << widths.count }

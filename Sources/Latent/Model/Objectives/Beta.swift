@@ -6,6 +6,10 @@ import Torch
 /// Source: Higgins et al., "β-VAE", ICLR 2017; Burgess et al., "Understanding disentangling in β-VAE",
 /// 2018, equation 8, where β is called γ.
 struct BetaObjective: Objective {
+    static let summary = "with the KL term times --beta, or held at --capacity"
+    static let numbers: Set<ObjectiveConfiguration.Number> = [.weight, .capacity]
+    static let defaultWeight = 4.0
+
     let beta: Double
     let capacity: Double?
 
@@ -23,5 +27,11 @@ struct BetaObjective: Objective {
         let share = target * pass.batchShare
         let excess = isAbove ? try rate - share : try -rate + share
         return try pass.distortion() + excess * beta
+    }
+}
+
+extension BetaObjective {
+    init(_ configuration: ObjectiveConfiguration) {
+        self.init(beta: configuration.weight, capacity: configuration.capacity)
     }
 }

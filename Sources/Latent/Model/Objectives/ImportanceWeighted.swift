@@ -6,6 +6,9 @@ import Torch
 ///
 /// Source: Burda, Grosse & Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, equation 8.
 struct ImportanceWeightedBound: Objective {
+    static let summary = "the importance-weighted bound"
+    static let numbers: Set<ObjectiveConfiguration.Number> = [.drawCount]
+
     let drawCount: Int
 
     var allowsHierarchy: Bool { true }
@@ -23,4 +26,8 @@ struct ImportanceWeightedBound: Objective {
     static func bound(_ logWeights: Tensor) throws -> Tensor {
         try logWeights.logSumExp(axis: 1) - Foundation.log(Double(logWeights.shape[1]))
     }
+}
+
+extension ImportanceWeightedBound {
+    init(_ configuration: ObjectiveConfiguration) { self.init(drawCount: configuration.drawCount) }
 }

@@ -12,6 +12,10 @@ import Torch
 /// Differs: the reconstruction is log p(x|z) in nats, and the discrepancy is multiplied by the number
 /// of latent dimensions, so that one weight serves all sizes.
 struct MaximumMeanDiscrepancyObjective: Objective {
+    static let summary = "with the discrepancy to the prior times --beta"
+    static let numbers: Set<ObjectiveConfiguration.Number> = [.weight]
+    static let defaultWeight = 100.0
+
     let weight: Double
 
     var couplesWindows: Bool { true }
@@ -60,4 +64,8 @@ struct MaximumMeanDiscrepancyObjective: Objective {
         // Rounding may leave a little below 0.
         return try squared.maximum(Tensor.zeros(shape: [], device: a.device))
     }
+}
+
+extension MaximumMeanDiscrepancyObjective {
+    init(_ configuration: ObjectiveConfiguration) { self.init(weight: configuration.weight) }
 }

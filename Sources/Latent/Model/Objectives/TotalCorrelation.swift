@@ -10,6 +10,10 @@ import Torch
 /// Source: Chen et al., "Isolating sources of disentanglement in variational autoencoders",
 /// NeurIPS 2018, equations 2, 4 and S6.
 struct TotalCorrelationObjective: Objective {
+    static let summary = "with the total correlation times --beta"
+    static let numbers: Set<ObjectiveConfiguration.Number> = [.weight]
+    static let defaultWeight = 6.0
+
     let beta: Double
 
     var couplesWindows: Bool { true }
@@ -56,4 +60,8 @@ struct TotalCorrelationObjective: Objective {
             totalCorrelation: try mean(logAggregate - logMarginals),
             dimensionWise: try mean(logMarginals - logPrior))
     }
+}
+
+extension TotalCorrelationObjective {
+    init(_ configuration: ObjectiveConfiguration) { self.init(beta: configuration.weight) }
 }

@@ -7,6 +7,9 @@ import Torch
 /// Source: Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018, equation 9. Differs: the
 /// pseudo-inputs begin at windows of the data; of a conditional model they have no label.
 struct VampPriorObjective: Objective {
+    static let summary = "with a learned mixture as the prior"
+    static let numbers: Set<ObjectiveConfiguration.Number> = [.componentCount]
+
     let componentCount: Int
 
     func latents(_ site: BuildingSite) throws -> any LatentStructure {
@@ -22,6 +25,12 @@ struct VampPriorObjective: Objective {
 
     func loss(of pass: TrainingPass) throws -> Tensor {
         try pass.distortion() + pass.rate() * pass.klWeight
+    }
+}
+
+extension VampPriorObjective {
+    init(_ configuration: ObjectiveConfiguration) {
+        self.init(componentCount: configuration.componentCount)
     }
 }
 
