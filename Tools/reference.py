@@ -45,6 +45,9 @@ continuous_bernoulli.json    {logits, x, log, mean}
 laplace.json    {x, mean, log_scale, log}
     log p(x) of three windows from torch.distributions in float64. Used by LaplaceTests.
 
+student_t.json    {x, output, mean, log}
+    log p(x) of three windows from torch.distributions in float64. Used by StudentTTests.
+
 logistic_mixture.json    {"cases": [{name, output, x, log}], "means": [{output, mean}]}
     log p of grey and coloured windows from the logistic CDF, in float64; and E[x] of single pixels
     as a sum over all 256 steps of each channel. Used by LogisticMixtureTests.
@@ -659,6 +662,18 @@ def laplace():
         "x": plain(x), "mean": plain(mean), "log_scale": scale, "log": plain(log.sum((1, 2, 3)))})
 
 
+def student_t():
+    """student_t.json"""
+    source = Source(22)
+    x, output = source.uniform(3, 2, 2, 5), source.normal(3, 4, 2, 5)
+    mean, raw = output.double().chunk(2, 1)
+    scale = F.softplus(raw) + 1 / 510
+    log = torch.distributions.StudentT(4.0, mean, scale).log_prob(x.double())
+    write("student_t.json", {
+        "x": plain(x), "output": plain(output), "mean": plain(mean),
+        "log": plain(log.sum((1, 2, 3)))})
+
+
 def log_logistic_mass(step, mean, log_scale):
     """log P(step) of a logistic over 256 steps of 2/255 in -1…1, by differences of the CDF."""
     mean, scale = np.broadcast_arrays(mean, np.exp(log_scale))
@@ -1079,7 +1094,7 @@ if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     makers = {f.__name__: f for f in [
         operations, training, generator, weights, likelihood, vae, continuous_bernoulli, laplace,
-        logistic_mixture, ladder, conditional, objectives, augmentation, mel]}
+        student_t, logistic_mixture, ladder, conditional, objectives, augmentation, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:
             sys.exit(f"{chosen} is not one of {', '.join(makers)}")

@@ -70,6 +70,8 @@ public enum LikelihoodKind: String, Codable, Sendable, CaseIterable {
     case laplace
     /// Mixture of logistics over the 256 steps of 8 bits, channels conditioned on each other.
     case logisticMixture = "logistic-mixture"
+    /// Student's t with a location and a scale for each element.
+    case studentT = "student-t"
 
     /// What it is, in a few words, where its name does not say it.
     public var summary: String? {
@@ -84,6 +86,7 @@ public enum LikelihoodKind: String, Codable, Sendable, CaseIterable {
         case .gaussian, .gaussianPerElement: GaussianFamily()
         case .laplace: LaplaceFamily()
         case .logisticMixture: LogisticMixtureFamily()
+        case .studentT: StudentTFamily()
         }
     }
 }
