@@ -62,6 +62,10 @@ conditional.json    {…}
 objectives.json    {total_correlation, discrepancy, importance, mixture}
     Parts of losses by loops or logaddexp over float64. Used by the tests of the objectives.
 
+disentangled.json    {mean, log_variance, value}
+    Squared distance of the covariance of z to the unit matrix, by numpy.cov in float64. Used by
+    DisentangledInferredPriorTests.
+
 augmentation.json    {"cases": [{shape, seed, step, position, shift, rotation, gain, x, moved}]}
     Images shifted and rotated by grid_sample with the numbers that the stream of a step and a place
     gives. Used by InputAugmentationTests.
@@ -999,6 +1003,17 @@ def objectives():
         "importance": importance, "mixture": mixture})
 
 
+def disentangled():
+    """disentangled.json"""
+    source = Source(23)
+    mean, log_variance = source.normal(7, 3, scale=1.5), source.normal(7, 3)
+    covariance = np.cov(mean.double().numpy().T)
+    covariance += np.diag(np.exp(log_variance.double().numpy()).mean(0))
+    write("disentangled.json", {
+        "mean": plain(mean), "log_variance": plain(log_variance),
+        "value": number(((covariance - np.eye(3)) ** 2).sum())})
+
+
 # Input augmentation
 
 
@@ -1094,7 +1109,8 @@ if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     makers = {f.__name__: f for f in [
         operations, training, generator, weights, likelihood, vae, continuous_bernoulli, laplace,
-        student_t, logistic_mixture, ladder, conditional, objectives, augmentation, mel]}
+        student_t, logistic_mixture, ladder, conditional, objectives, disentangled,
+        augmentation, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:
             sys.exit(f"{chosen} is not one of {', '.join(makers)}")

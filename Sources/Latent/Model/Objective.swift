@@ -69,6 +69,8 @@ public enum ObjectiveKind: String, Codable, Sendable, CaseIterable {
     case beta
     /// The bound with the total correlation times β.
     case betaTC = "beta-tc"
+    /// The bound with the distance of the covariance of z to the unit matrix.
+    case dip
     /// The importance-weighted bound of k draws.
     case iwae
     /// Reconstruction and the maximum mean discrepancy of the aggregate posterior to the prior.
@@ -82,6 +84,7 @@ public enum ObjectiveKind: String, Codable, Sendable, CaseIterable {
         case .vae: EvidenceLowerBound.self
         case .beta: BetaObjective.self
         case .betaTC: TotalCorrelationObjective.self
+        case .dip: DisentangledInferredPriorObjective.self
         case .iwae: ImportanceWeightedBound.self
         case .mmd: MaximumMeanDiscrepancyObjective.self
         case .vamp: VampPriorObjective.self
