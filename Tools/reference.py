@@ -38,6 +38,9 @@ vae.json    {"cases": [{name, shape, weights, x, noise, …}]}
     A forward pass of small VAEs with given weights, in float64, written again from the paths of the
     weights. Used by VAETests.
 
+gated.json    {weights, x, noise, mean, decoded}
+    A pass of a small gated network, as in vae.json. Used by GatedNetworkTests.
+
 continuous_bernoulli.json    {logits, x, log, mean}
     log p(x) for each logit and x, and E[x], by Gauss-Legendre quadrature of the definition in
     float64; where torch.distributions is exact it must agree. Used by ContinuousBernoulliTests.
@@ -626,6 +629,32 @@ def vae():
     write("vae.json", {"cases": cases})
 
 
+def gated():
+    """gated.json"""
+    source = Source(21)
+    shapes = {
+        "encoder.0": ((6, 3, 4, 4), 6), "encoder.1": ((10, 3, 4, 4), 10),
+        "encoder.posterior": ((4, 15), 4), "decoder.0": ((30, 2), 30),
+        "decoder.1": ((5, 6, 4, 4), 6), "decoder.2": ((3, 3, 4, 4), 3)}
+    weights = {}
+    for path, (shape, outputs) in shapes.items():
+        weights[f"{path}.weight"] = source.normal(*shape, scale=0.3)
+        weights[f"{path}.bias"] = source.normal(outputs, scale=0.3)
+    x, noise = source.uniform(4, 3, 4, 12), source.normal(4, 2)
+    layer, _ = layers_of({path: value.double() for path, value in weights.items()})
+    h = 2 * x.double() - 1
+    for index in (0, 1):
+        h = F.glu(layer(F.conv2d, f"encoder.{index}", h, stride=2, padding=1), 1)
+    mean, log_variance = layer(F.linear, "encoder.posterior", h.flatten(1)).chunk(2, 1)
+    z = mean + torch.exp(log_variance.clip(-8, 4) / 2) * noise.double()
+    h = F.glu(layer(F.linear, "decoder.0", z), 1).unflatten(1, [5, 1, 3])
+    h = F.glu(layer(F.conv_transpose2d, "decoder.1", h, stride=2, padding=1), 1)
+    decoded = layer(F.conv_transpose2d, "decoder.2", h, stride=2, padding=1)
+    write("gated.json", {
+        "weights": {path: plain(value) for path, value in weights.items()}, "x": plain(x),
+        "noise": plain(noise), "mean": plain(mean), "decoded": plain(decoded)})
+
+
 # Likelihoods of the family
 
 
@@ -1108,8 +1137,8 @@ if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
     FOLDER.mkdir(parents=True, exist_ok=True)
     makers = {f.__name__: f for f in [
-        operations, training, generator, weights, likelihood, vae, continuous_bernoulli, laplace,
-        student_t, logistic_mixture, ladder, conditional, objectives, disentangled,
+        operations, training, generator, weights, likelihood, vae, gated, continuous_bernoulli,
+        laplace, student_t, logistic_mixture, ladder, conditional, objectives, disentangled,
         augmentation, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:

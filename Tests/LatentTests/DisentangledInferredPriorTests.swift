@@ -34,7 +34,8 @@ import Torch
         #expect(try DisentangledInferredPriorObjective.distance(posterior).item() < 1e-10)
     }
 
-    @Test("the loss is the bound and the distance times weight and warm-up; of one window the bound")
+    @Test(
+        "the loss is the bound and the distance times weight and warm-up; of one window the bound")
     func loss() throws {
         let reconstruction: [Float] = [-1, -2, -3, -4, -5, -6, -7]
         let pass = try TrainingPass.of(

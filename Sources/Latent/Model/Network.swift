@@ -69,6 +69,8 @@ extension VAEConfiguration {
     public enum Architecture: String, Codable, Sendable, CaseIterable {
         /// Convolutions that halve, and transposed ones that double, the sides.
         case conv
+        /// Convolutions with gates.
+        case gated
         /// Fully connected layers.
         case mlp
         /// Convolutions with residual blocks between them.
@@ -82,6 +84,7 @@ extension VAEConfiguration {
         var network: any Network {
             switch self {
             case .conv: ConvolutionalNetwork()
+            case .gated: GatedNetwork()
             case .mlp: FullyConnectedNetwork()
             case .resnet: ResidualNetwork()
             case .spectral: SpectralNetwork()
