@@ -47,8 +47,11 @@ __attribute__((section(".preinit_array"), used)) static void (*early)(
     int, char **, char **) = start_early;
 #endif
 
-void LatentShareOneArena(void) {
+void LatentKeepMemory(void) {
 #if defined(__GLIBC__)
+    enum { mebibyte = 1 << 20 };
     mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, 32 * mebibyte);  // the largest that glibc takes
+    mallopt(M_TRIM_THRESHOLD, 512 * mebibyte);
 #endif
 }

@@ -248,8 +248,8 @@ public final class VAE {
         }
     }
 
-    /// Elements that are decoded at once: 1 million floats are 4 MB per activation.
-    private static let decodedElementLimit = 1 << 20
+    /// Elements that are decoded at once: 262,144 floats are 1 MB per activation, which stays in a cache.
+    private static let decodedElementLimit = 1 << 18
 }
 
 /// log Σ exp, without overflow.
