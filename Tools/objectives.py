@@ -42,7 +42,7 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
 OBJECTIVES = {
-    "ae": "", "vae": "", "beta": "", "beta-tc": "", "iwae": "", "mmd": "", "vamp": "",
+    "ae": "", "vae": "", "beta": "", "beta-tc": "", "dip": "", "iwae": "", "mmd": "", "vamp": "",
 }  # options of each
 CLASSIFIER_EPOCHS = 6
 
@@ -66,6 +66,8 @@ CLAIMS = [
     ("beta", "less information, independent latents", [("KL", "<", "vae"), ("TC", "<", "vae")]),
     ("beta-tc", "independent latents at less loss of reconstruction", [
         ("TC", "<", "vae"), ("MSE", "<", "beta")]),
+    ("dip", "z like the prior as a whole, at little loss of reconstruction", [
+        ("TC z", "<", "vae"), ("MMD", "<", "vae"), ("MSE", "<", "beta")]),
 ]
 
 

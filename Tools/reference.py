@@ -73,6 +73,13 @@ augmentation.json    {"cases": [{shape, seed, step, position, shift, rotation, g
     Images shifted and rotated by grid_sample with the numbers that the stream of a step and a place
     gives. Used by InputAugmentationTests.
 
+views.json    {"cases": [{name, x, cells, finished}]}
+    What the views for detection make of small maps, and of their cells taken as one window, in
+    float64 by convolutions of PyTorch with repeated edges. Used by ViewTransformTests.
+
+scores.json    {x, posterior_mean, reconstructed, new: {…}, neighbours, residual, latent}
+    Scores of new windows, fitted to others, by numpy in float64. Used by FittedScoreTests.
+
 mel.json    {"banks": [{rate, fft, mels, weights}], "spectra": [{…, hop, signal, log}]}
     Slaney's mel bank as librosa builds it, checked here against the mel frequencies that librosa's
     documentation prints; and ln of the mel power of a chirp in noise, by numpy's FFT with reflected
@@ -1079,6 +1086,82 @@ def augmentation():
 # Mel
 
 
+def blurred(x, sigma):
+    """[C, H, W], edges repeated."""
+    radius = math.ceil(3 * sigma)
+    taps = torch.exp(-torch.arange(-radius, radius + 1, dtype=torch.float64) ** 2 / 2 / sigma ** 2)
+    taps = (taps / taps.sum())[None, None]
+    padded = F.pad(x[:, None], [radius] * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, taps[..., None, :]), taps[..., None])[:, 0]
+
+
+def pooled(x, side):
+    """[C, H, W], the last cells of fewer pixels."""
+    return F.avg_pool2d(x[None], side, ceil_mode=True)[0]
+
+
+def views():
+    """views.json"""
+    source = Source(24)
+    cases = []
+    for name, shape in [
+        ("smooth", (1, 8, 8)), ("smooth", (3, 5, 7)), ("gradients", (1, 12, 12)),
+        ("gradients", (3, 10, 7)), ("contrast", (1, 24, 20)), ("contrast", (3, 9, 11)),
+    ]:
+        x = source.uniform(*shape)
+        x64 = x.double()
+        if name == "smooth":
+            cells = pooled(blurred(x64, 1.0), 2)
+            finished = cells
+        elif name == "gradients":
+            soft = blurred(x64, 0.7)
+            padded = F.pad(soft[None], [1] * 4, mode="replicate")[0]
+            dx, dy = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2], padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+            strongest = (dx ** 2 + dy ** 2).argmax(0, keepdim=True)
+            dx, dy = dx.gather(0, strongest)[0], dy.gather(0, strongest)[0]
+            magnitude, angle = torch.hypot(dx, dy), torch.atan2(dy, dx)
+            maps = [
+                magnitude * torch.cos(angle - 2 * math.pi * k / 8).clamp(min=0) ** 3
+                for k in range(8)]
+            cells = pooled(blurred(torch.stack(maps), 1.0), 4)
+            finished = 0.5 * torch.sqrt(cells / cells.mean())
+        else:
+            logs = pooled(torch.log(x64 + 0.05), 2)
+            difference = logs - blurred(logs, 4.0)
+            cells = 0.25 * difference / (blurred(difference.abs(), 16.0) + 0.02)
+            finished = cells - cells.mean()
+        cases.append({
+            "name": name, "x": plain(x), "cells": plain(cells), "finished": plain(finished)})
+    write("views.json", {"cases": cases})
+
+
+def scores():
+    """scores.json"""
+    source = Source(25)
+    count, new_count, elements, latent = 40, 6, 12, 3
+
+    def windows(count):
+        return {
+            "x": source.normal(count, elements), "posterior_mean": source.normal(count, latent),
+            "reconstructed": source.normal(count, elements, scale=0.5)}
+
+    known, new = windows(count), windows(new_count)
+    a, b = ({key: value.double().numpy() for key, value in part.items()} for part in (known, new))
+    distances = np.sort(((b["x"][:, None] - a["x"][None]) ** 2).sum(2), 1)
+    variance = ((a["x"] - a["reconstructed"]) ** 2).mean(0)
+    variance = 0.9 * variance + 0.1 * variance.mean()
+    residual = ((b["x"] - b["reconstructed"]) ** 2 / variance).mean(1)
+    covariance = np.cov(a["posterior_mean"].T)
+    covariance = 0.95 * covariance + 0.05 * np.trace(covariance) / latent * np.eye(latent)
+    offset = b["posterior_mean"] - a["posterior_mean"].mean(0)
+    latent_distance = np.einsum("nd,de,ne->n", offset, np.linalg.inv(covariance), offset) / latent
+    write("scores.json", {
+        **{key: plain(value) for key, value in known.items()},
+        "new": {key: plain(value) for key, value in new.items()},
+        "neighbours": plain(distances[:, :3].mean(1) / elements), "residual": plain(residual),
+        "latent": plain(latent_distance)})
+
+
 def mel_to_hertz(mels):
     """Slaney's scale: 200/3 Hz a mel up to 1 kHz, then 27 mels for each factor of 6.4."""
     log_step = np.log(6.4) / 27.0
@@ -1139,7 +1222,7 @@ if __name__ == "__main__":
     makers = {f.__name__: f for f in [
         operations, training, generator, weights, likelihood, vae, gated, continuous_bernoulli,
         laplace, student_t, logistic_mixture, ladder, conditional, objectives, disentangled,
-        augmentation, mel]}
+        augmentation, views, scores, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:
             sys.exit(f"{chosen} is not one of {', '.join(makers)}")

@@ -34,6 +34,10 @@ public struct TrainingRun {
         public let preprocessing: Preprocessing
         /// How it is fitted.
         public let training: TrainingConfiguration
+        /// What it is to be good at.
+        public let purpose: TrainingRequest.Purpose
+        /// Why the view was chosen; nil where it was asked for.
+        public let viewReason: String?
     }
 
     /// Where the model goes and how the machine is used.
@@ -144,7 +148,8 @@ public struct TrainingRun {
                     trainingCount: split.training.count, heldOutCount: split.heldOut.count,
                     calibrationCount: split.calibration.count, model: plan.model,
                     latentDimensionCount: plan.model.latentDimensionCount,
-                    preprocessing: plan.preprocessing, training: configuration)))
+                    preprocessing: plan.preprocessing, training: configuration,
+                    purpose: plan.purpose, viewReason: plan.viewReason)))
 
         let fingerprint = Self.fingerprint(survey)
         let team = environment.group.map(Team.init) ?? .alone
@@ -183,7 +188,15 @@ public struct TrainingRun {
         try report?.finish(
             model: outcome.model, windows: Self.exhibits(training, limit: Self.mapLimit))
 
-        let calibration = try calibrate(outcome.model, plan: plan, on: split.calibration)
+        var detector = Detector(model: outcome.model, plan: plan)
+        if plan.purpose == .detection {
+            detector.fitted = try FittedScores(
+                fittedTo: outcome.model, source: training, drawCount: request.drawCount,
+                seed: request.seed)
+            detector.ensemble = Ensemble(
+                fittedTo: try scores(of: split.heldOut, by: detector).map(\.values))
+        }
+        let calibration = try calibrate(detector, on: split.calibration)
         var record = ModelRecord(
             configuration: plan.model, preprocessing: plan.preprocessing,
             aggregate: plan.aggregate, labels: labels, outputSize: nil, outputBitDepth: nil,
@@ -194,10 +207,13 @@ public struct TrainingRun {
                 calibrationItemCount: split.calibration.count,
                 unreadableItemCount: survey.failures.count, dataFingerprint: fingerprint,
                 bestEpoch: outcome.bestEpoch, epochs: outcome.history),
-            calibration: calibration, drawCount: request.drawCount,
+            purpose: plan.purpose,
+            scoreKind: detector.ensemble == nil ? .reconstructionProbability : .ensemble,
+            ensemble: detector.ensemble, calibration: calibration, drawCount: request.drawCount,
             writtenBy: "latent \(LatentVersion.current), libtorch \(Runtime.libtorchVersion)")
         try describeOutput(&record, survey: survey, plan: plan, training: split.training)
-        let file = try ModelFile(record: record, model: outcome.model)
+        let file = try ModelFile(
+            record: record, model: outcome.model, fitted: detector.fitted)
         try file.write(to: environment.output, overwrite: environment.overwrites)
         try? FileManager.default.removeItem(atPath: environment.checkpointPath)
         if let failure = outcome.failure {
@@ -212,35 +228,18 @@ public struct TrainingRun {
     /// Windows that a latent map shows, at most.
     private static let mapLimit = 2_000
 
-    /// Windows of a source, spread over its items, in batches.
+    /// Windows of a source as a report shows them.
     private static func exhibits(
         _ source: WindowSource, limit: Int
     ) throws -> [[TrainingReport.Exhibit]] {
-        let pass = source.batches(shuffledBy: nil, batchSize: 64)
-        let total = max(1, source.windowCount)
-        var exhibits: [[TrainingReport.Exhibit]] = []
-        var place = 0
-        var count = 0
-        while count < limit, let batch = try pass.next() {
-            var chosen: [TrainingReport.Exhibit] = []
-            let length = batch.values.count / max(1, batch.count)
-            for index in 0..<batch.count {
-                defer { place += 1 }
-                // The first window of each of `limit` equal parts.
-                guard place == 0 || place * limit / total > (place - 1) * limit / total else {
-                    continue
-                }
-                let item = batch.items[index]
-                chosen.append(
-                    TrainingReport.Exhibit(
-                        values: Array(batch.values[index * length..<(index + 1) * length]),
-                        codes: source.codes(item), label: source.items[item].item.label,
-                        path: source.items[item].item.path))
-                count += 1
+        try source.sample(limit: limit).map { batch in
+            batch.map { window in
+                TrainingReport.Exhibit(
+                    values: window.values, codes: source.codes(window.item),
+                    label: source.items[window.item].item.label,
+                    path: source.items[window.item].item.path)
             }
-            if !chosen.isEmpty { exhibits.append(chosen) }
         }
-        return exhibits
     }
 
     /// Refuses to divide batches of an objective that is of whole ones.
@@ -296,8 +295,11 @@ public struct TrainingRun {
         windowCount: Int, plan: TrainingPlan
     ) -> TrainingConfiguration {
         var configuration = TrainingConfiguration(
-            windowCount: windowCount, batchSize: request.batchSize,
-            epochCount: request.epochCount, patience: request.patience)
+            windowCount: windowCount,
+            stepCount: plan.purpose == .detection
+                ? TrainingConfiguration.detectionStepCount : TrainingConfiguration.defaultStepCount,
+            batchSize: request.batchSize, epochCount: request.epochCount, patience: request.patience
+        )
         configuration.seed = request.seed
         if let value = request.learningRate { configuration.learningRate = value }
         if let value = request.gradientClip { configuration.gradientClip = value }
@@ -307,8 +309,9 @@ public struct TrainingRun {
         if let value = request.averageDecay { configuration.averageDecay = value }
         configuration.balance = request.balance
         configuration.precision = request.precision ?? .float32
-        if request.augmentation == .light {
-            configuration.augmentation = .light(for: plan.preprocessing.view)
+        let usual = plan.purpose == .detection ? TrainingRequest.Augmentation.off : .light
+        if request.augmentation ?? usual == .light {
+            configuration.augmentation = .light(for: plan.preprocessing)
         }
         return configuration
     }
@@ -336,30 +339,45 @@ public struct TrainingRun {
     /// More calibration scores than this add nothing to a rate of 1 in 1,000.
     private static let calibrationLimit = 20_000
 
+    /// A model with what is fitted to it for scoring.
+    private struct Detector {
+        let model: VAE
+        let plan: TrainingPlan
+        var fitted = FittedScores()
+        var ensemble: Ensemble?
+    }
+
     private func calibrate(
-        _ model: VAE, plan: TrainingPlan, on items: [SurveyedItem]
+        _ detector: Detector, on items: [SurveyedItem]
     ) throws -> Calibration {
+        var scores: [ScoreKind: [Double]] = [:]
+        for score in try self.scores(of: items, by: detector) {
+            for (kind, value) in score.values { scores[kind, default: []].append(value) }
+        }
+        return Calibration(
+            scores: scores, falseAlarmRate: request.falseAlarmRate ?? 0.05)
+    }
+
+    private func scores(of items: [SurveyedItem], by detector: Detector) throws -> [ItemScore] {
         let chosen = items.prefix(Self.calibrationLimit)
         try onEvent(.calibrating(itemCount: chosen.count))
         var configuration = Scorer.Configuration(drawCount: request.drawCount)
         configuration.readerCount = environment.readerCount
         let scorer = Scorer(
-            model: model, preprocessing: plan.preprocessing, aggregate: plan.aggregate,
-            configuration: configuration)
-        var scores: [ScoreKind: [Double]] = [:]
-        for kind in ScoreKind.allCases { scores[kind] = [] }
+            model: detector.model, preprocessing: detector.plan.preprocessing,
+            aggregate: detector.plan.aggregate, fitted: detector.fitted,
+            ensemble: detector.ensemble, configuration: configuration)
+        var scores: [ItemScore] = []
         try scorer.score(chosen.lazy.map(\.item)) { item, result in
             switch result {
-            case .success(let score):
-                for (kind, value) in score.values { scores[kind, default: []].append(value) }
+            case .success(let score): scores.append(score)
             case .failure(let failed):
                 throw LatentError(
                     .data, path: item.path, failed.error.message,
                     hint: "the file changed during training; put it back and use --resume")
             }
         }
-        return Calibration(
-            scores: scores, falseAlarmRate: request.falseAlarmRate ?? 0.05)
+        return scores
     }
 
     /// What generated files look like: the usual size and depth, or the usual level.

@@ -95,7 +95,7 @@ struct AugmentCommand: ParsableCommand {
         configuration.workerCount = machine.readerCount
         configuration.assignments = try loaded.file.record.assignments(condition)
         let device = try machine.start()
-        let augmenter = Augmenter(
+        let augmenter = try Augmenter(
             file: loaded.file, model: try loaded.file.model(on: device),
             configuration: configuration)
         let folder = try OutputFolder(path: output, overwrites: force)

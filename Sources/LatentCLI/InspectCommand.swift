@@ -44,6 +44,7 @@ struct InspectCommand: ParsableCommand {
         var rows = [
             ("file", model), ("sha256", "\(loaded.hash)"), ("written by", record.writtenBy),
             ("domain", record.preprocessing.domain.rawValue),
+            ("purpose", "\(record.purpose.rawValue), by \(record.scoreKind.rawValue)"),
             ("view", record.preprocessing.viewName),
             (
                 "window",
@@ -56,7 +57,8 @@ struct InspectCommand: ParsableCommand {
                 (
                     "log-mel",
                     "\(view.sampleRate) Hz, FFT \(view.fftLength), hop \(view.hopLength), "
-                        + "\(view.melCount) bands, range \(LatentCLI.format(view.rangeNats * 4.342_944_819)) dB"
+                        + "\(view.melCount) bands, range \(LatentCLI.format(view.rangeNats * LogMelView.decibelsPerNat)) dB, "
+                        + (view.referenceNats == nil ? "level removed" : "level kept")
                 ))
         }
         rows += [

@@ -23,8 +23,13 @@ struct ScoreCommand: ParsableCommand {
 
     @OptionGroup var input: InputOptions
 
-    @Option(help: "Figure to rank by: reconstruction-probability, elbo, kl, mse.")
-    var score = ScoreKind.reconstructionProbability
+    @Option(
+        help: """
+            Figure to rank by (what the model was trained for): reconstruction-probability, elbo, \
+            kl, mse, iw-bound; residual, latent, neighbours, distances to training files in the \
+            residual, the posterior mean and what the model reads; ensemble, several as one.
+            """)
+    var score: ScoreKind?
 
     @Option(
         help: ArgumentHelp(
@@ -74,20 +79,24 @@ struct ScoreCommand: ParsableCommand {
         let inputs = try input.inputs(
             domain: record.preprocessing.domain,
             attributeNames: record.configuration.conditioning?.names ?? [])
-        let threshold = try threshold(record.calibration, console: console)
+        let kind = score ?? record.scoreKind
+        guard loaded.file.scoreKinds.contains(kind) else {
+            throw LatentError(
+                .usage, path: model, "the model has no score \(kind.rawValue)",
+                hint: "train with --for detection, or use another --score")
+        }
+        let threshold = try threshold(record.calibration, kind: kind, console: console)
         let device = try machine.start()
         var configuration = Scorer.Configuration(drawCount: draws ?? record.drawCount)
         configuration.seed = machine.seed
         configuration.batchSize = batch
         configuration.readerCount = machine.readerCount
         configuration.assignments = try record.assignments(condition)
-        let scorer = Scorer(
-            model: try loaded.file.model(on: device), preprocessing: record.preprocessing,
-            aggregate: record.aggregate, configuration: configuration)
+        let scorer = try Scorer(file: loaded.file, device: device, configuration: configuration)
 
         let output = StandardOutput()
         var writer = ScoreWriter(
-            output, format: format ?? (output.isTerminal ? .table : .ndjson), kind: score,
+            output, format: format ?? (output.isTerminal ? .table : .ndjson), kind: kind,
             threshold: threshold)
         try writer.begin()
         var counts = (files: 0, flagged: 0, failed: 0)
@@ -96,7 +105,7 @@ struct ScoreCommand: ParsableCommand {
             counts.files += 1
             switch result {
             case .success(let itemScore):
-                let value = itemScore.values[score] ?? .nan
+                let value = itemScore.values[kind] ?? .nan
                 let isAnomaly = threshold.map { value > $0 }
                 if isAnomaly == true { counts.flagged += 1 }
                 for conversion in itemScore.conversions
@@ -104,7 +113,7 @@ struct ScoreCommand: ParsableCommand {
                     console.note("\(item.path): read with \(conversion) (said once)")
                 }
                 try writer.write(
-                    item, itemScore, pValue: record.calibration.pValue(value, kind: score),
+                    item, itemScore, pValue: record.calibration.pValue(value, kind: kind),
                     isAnomaly: isAnomaly)
             case .failure(let failed):
                 counts.failed += 1
@@ -134,12 +143,14 @@ struct ScoreCommand: ParsableCommand {
     }
 
     /// The threshold for the rate asked for, or for the one that the model was trained for.
-    private func threshold(_ calibration: Calibration, console: Console) throws -> Double? {
+    private func threshold(
+        _ calibration: Calibration, kind: ScoreKind, console: Console
+    ) throws -> Double? {
         let rate = falseAlarms ?? calibration.falseAlarmRate
-        if let threshold = calibration.threshold(score, rate: rate) { return threshold }
+        if let threshold = calibration.threshold(kind, rate: rate) { return threshold }
         let message =
             "a false-alarm rate of \(rate) needs \(Calibration.neededCount(rate: rate)) "
-            + "calibration scores, the model has \(calibration.scores(score).count)"
+            + "calibration scores, the model has \(calibration.scores(kind).count)"
         if falseAlarms != nil || exitCode {
             throw LatentError(
                 .usage, path: model, message,

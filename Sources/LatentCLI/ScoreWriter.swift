@@ -15,10 +15,17 @@ struct ScoreWriter {
     private let threshold: Double?
 
     private static let schema = 1
-    private static let columns = [
-        "path", "label", "score", "kind", "threshold", "p_value", "anomaly", "windows",
-        "reconstruction_nats", "kl_nats", "negative_elbo_nats", "mse", "error_code",
-        "error_message",
+    private static let columns =
+        [
+            "path", "label", "score", "kind", "threshold", "p_value", "anomaly", "windows",
+        ] + components.map(\.name) + ["error_code", "error_message"]
+
+    /// The names of the figures, and their sign beside the score of that kind.
+    private static let components: [(name: String, kind: ScoreKind, sign: Double)] = [
+        ("reconstruction_nats", .reconstructionProbability, -1), ("kl_nats", .kl, 1),
+        ("negative_elbo_nats", .elbo, 1), ("mse", .mse, 1),
+        ("negative_iw_bound_nats", .iwBound, 1), ("residual", .residual, 1),
+        ("latent", .latent, 1), ("neighbours", .neighbours, 1), ("ensemble", .ensemble, 1),
     ]
 
     init(_ output: StandardOutput, format: RowFormat, kind: ScoreKind, threshold: Double?) {
@@ -52,12 +59,9 @@ struct ScoreWriter {
     /// Writes the line of a file that was scored.
     func write(_ item: Item, _ score: ItemScore, pValue: Double?, isAnomaly: Bool?) throws {
         let value = score.values[kind] ?? .nan
-        let components: [(String, Double)] = [
-            ("reconstruction_nats", -(score.values[.reconstructionProbability] ?? .nan)),
-            ("kl_nats", score.values[.kl] ?? .nan),
-            ("negative_elbo_nats", score.values[.elbo] ?? .nan),
-            ("mse", score.values[.mse] ?? .nan),
-        ]
+        let components = Self.components.map { component in
+            (component.name, score.values[component.kind].map { $0 * component.sign })
+        }
         switch format {
         case .ndjson:
             var line = JSONLine()
@@ -71,7 +75,7 @@ struct ScoreWriter {
             line.add("anomaly", isAnomaly)
             line.add("windows", score.windowCount)
             var inner = JSONLine()
-            for (name, value) in components { inner.add(name, value) }
+            for case (let name, let value?) in components { inner.add(name, value) }
             line.add("components", inner)
             try output.line(line.text)
         case .csv, .tsv:
@@ -80,9 +84,9 @@ struct ScoreWriter {
                 pValue.map { "\($0)" }, isAnomaly.map { "\($0)" }, "\(score.windowCount)",
             ]
             try separated(
-                figures.map { $0 ?? "" } + components.map { "\($0.1)" } + ["", ""])
+                figures.map { $0 ?? "" } + components.map { $0.1.map { "\($0)" } ?? "" } + ["", ""])
         case .table:
-            let digits = kind == .mse ? 5 : 2
+            let digits = [.mse, .neighbours].contains(kind) ? 5 : 2
             try output.line(
                 Self.row(
                     LatentCLI.format(value, digits: digits),

@@ -62,6 +62,7 @@ struct InputOptions: ParsableArguments {
 }
 
 extension Domain: ExpressibleByArgument {}
+extension TrainingRequest.Purpose: ExpressibleByArgument {}
 extension LikelihoodKind: ExpressibleByArgument {}
 extension ObjectiveKind: ExpressibleByArgument {}
 extension ScoreKind: ExpressibleByArgument {}

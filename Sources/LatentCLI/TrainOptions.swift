@@ -21,6 +21,15 @@ private func users(
 
 struct ModelOptions: ParsableArguments {
     @Option(
+        name: .customLong("for"),
+        help: """
+            What the model is to be good at: detection, reading a view in which what does not \
+            belong stands out; augmentation, reading what can be turned back into files (detection \
+            where there is one class).
+            """)
+    var purpose: TrainingRequest.Purpose?
+
+    @Option(
         help: ArgumentHelp(
             "What is minimised: \(list(ObjectiveKind.self, \.summary)).", valueName: "objective"))
     var objective = ObjectiveKind.vae
@@ -68,17 +77,17 @@ struct ModelOptions: ParsableArguments {
     @Option(
         help: """
             Kind of network: \(list(VAEConfiguration.Architecture.self, \.summary)) (conv; resnet \
-            with --layers).
+            with --layers; mlp for detection).
             """)
     var architecture: VAEConfiguration.Architecture?
 
     @Option(
         help: ArgumentHelp(
-            "Channels of the convolutions, or widths of the hidden layers (32,64,128).",
+            "Channels of the convolutions, or widths of the hidden layers (32,64,128; 128,128 for detection).",
             valueName: "n,n,…"))
     var channels: WidthList?
 
-    @Option(help: ArgumentHelp("Latent dimensions (16).", valueName: "n"))
+    @Option(help: ArgumentHelp("Latent dimensions (16; 8 for detection).", valueName: "n"))
     var latent: Int?
 
     @Option(
@@ -110,6 +119,7 @@ struct ModelOptions: ParsableArguments {
     }
 
     func apply(to request: inout TrainingRequest) {
+        request.purpose = purpose
         request.objective = ObjectiveConfiguration(objective)
         if let beta { request.objective.weight = beta }
         request.objective.capacity = capacity
@@ -126,8 +136,27 @@ struct ModelOptions: ParsableArguments {
 }
 
 struct WindowOptions: ParsableArguments {
+    enum View: String, CaseIterable, ExpressibleByArgument {
+        case auto, pixels, logMel = "log-mel", smooth, gradients, contrast
+    }
+    enum Level: String, CaseIterable, ExpressibleByArgument { case kept, removed }
     enum Cut: String, CaseIterable, ExpressibleByArgument { case whole, grid }
     enum Colour: String, CaseIterable, ExpressibleByArgument { case grey, rgb }
+
+    @Option(
+        help: """
+            What the model reads: auto; pixels or log-mel, as they are; and to detect smooth, \
+            blurred at half the size; gradients, where edges point whatever their contrast; \
+            contrast, how values differ from those around them.
+            """)
+    var view = View.auto
+
+    @Option(
+        help: """
+            Recordings, to detect: kept or removed; loudness counts, or not (kept where the sound is \
+            steady).
+            """)
+    var level: Level?
 
     @Option(
         help: ArgumentHelp(
@@ -164,7 +193,7 @@ struct WindowOptions: ParsableArguments {
         help: ArgumentHelp("Recordings: range from silence to the loudest (43).", valueName: "db"))
     var range: Double?
 
-    @Option(help: "How windows become one figure of a file: mean, max, top-tenth.")
+    @Option(help: "How windows become one figure of a file: mean, max, top-tenth, top-hundredth.")
     var aggregate: Aggregate?
 
     func validate() throws {
@@ -184,6 +213,8 @@ struct WindowOptions: ParsableArguments {
     }
 
     func apply(to request: inout TrainingRequest) {
+        request.viewName = view == .auto ? nil : view.rawValue
+        request.keepsLevel = level.map { $0 == .kept }
         request.windowSize = size.map { ($0.height, $0.width) }
         request.windowing = windows.map { $0 == .whole ? .whole : .grid }
         request.colourChannelCount = colour.map { $0 == .grey ? 1 : 3 }
@@ -198,7 +229,9 @@ struct WindowOptions: ParsableArguments {
 }
 
 struct TrainingOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Passes over the data, at most (about 1500 steps).", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "Passes over the data, at most (about 1500 steps; 600 for detection).", valueName: "n"))
     var epochs: Int?
 
     @Option(help: ArgumentHelp("Windows of a step (64; 128 for more than 2000).", valueName: "n"))
@@ -234,9 +267,9 @@ struct TrainingOptions: ParsableArguments {
     @Option(
         help: """
             How training windows are varied: light, small shifts and rotations of images, shifts \
-            in time and hidden parts of recordings; none.
+            in time and hidden parts of recordings; none (light; none for detection).
             """)
-    var augment = TrainingRequest.Augmentation.light
+    var augment: TrainingRequest.Augmentation?
 
     @Option(
         help: """

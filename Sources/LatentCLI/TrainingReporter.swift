@@ -43,6 +43,7 @@ final class TrainingReporter {
                 + "\(summary.trainingCount) to fit (\(summary.windowCount) windows), "
                 + "\(summary.heldOutCount) to decide when to stop, "
                 + "\(summary.calibrationCount) for thresholds")
+        if let reason = summary.viewReason { console.note("for \(summary.purpose): \(reason)") }
         let model = summary.model
         unitCount = summary.latentDimensionCount
         let labels = model.conditioning.map {

@@ -8,7 +8,7 @@ struct ModelFiles {
     static let damages: [(name: String, message: String)] = [
         ("empty", "safetensors"), ("truncated", ""), ("short header", "safetensors"),
         ("flipped weight", "checksum"), ("flipped header", ""), ("longer", ""),
-        ("future", "format 3"), ("picture", ""), ("other safetensors", "not a latent model"),
+        ("future", "format 4"), ("picture", ""), ("other safetensors", "not a latent model"),
     ]
 
     private func damaged(_ name: String) throws -> Data {
@@ -23,8 +23,8 @@ struct ModelFiles {
         case "longer": bytes.append(0)
         case "future":
             let range = try #require(
-                bytes.firstRange(of: Data("\"format_version\":\"2\"".utf8)))
-            bytes[range.upperBound - 2] = UInt8(ascii: "3")
+                bytes.firstRange(of: Data("\"format_version\":\"3\"".utf8)))
+            bytes[range.upperBound - 2] = UInt8(ascii: "4")
         case "picture":
             return try Data(
                 contentsOf: URL(fileURLWithPath: Fixtures.path("images/inbox/odd-ring.png")))

@@ -57,7 +57,10 @@ struct Scoring {
             #expect((line["windows"] as? Int ?? 0) >= 1)
             let parts = try #require(line["components"] as? [String: Double])
             #expect(
-                Set(parts.keys) == ["reconstruction_nats", "kl_nats", "negative_elbo_nats", "mse"])
+                Set(parts.keys) == [
+                    "reconstruction_nats", "kl_nats", "negative_elbo_nats", "mse",
+                    "negative_iw_bound_nats",
+                ])
             let reconstruction = try #require(parts["reconstruction_nats"])
             let divergence = try #require(parts["kl_nats"])
             let bound = try #require(parts["negative_elbo_nats"])
@@ -91,10 +94,15 @@ struct Scoring {
         expectClose(alone, reference.filter { $0.key == paths[3] })
     }
 
-    @Test("Other kinds of score are what the components say", arguments: ["elbo", "kl", "mse"])
+    @Test(
+        "Other kinds of score are what the components say",
+        arguments: ["elbo", "kl", "mse", "iw-bound"])
     func kinds(kind: String) throws {
         let run = try score(Self.imageInbox, flags: ["--score", kind])
-        let keys = ["elbo": "negative_elbo_nats", "kl": "kl_nats", "mse": "mse"]
+        let keys = [
+            "elbo": "negative_elbo_nats", "kl": "kl_nats", "mse": "mse",
+            "iw-bound": "negative_iw_bound_nats",
+        ]
         for line in run.lines {
             let line = try object(line)
             #expect(line["kind"] as? String == kind)
@@ -117,7 +125,7 @@ struct Scoring {
             let rows = run.lines.map {
                 $0.split(separator: separator, omittingEmptySubsequences: false)
             }
-            #expect(rows.allSatisfy { $0.count == 14 })
+            #expect(rows.allSatisfy { $0.count == 19 })
             #expect(rows[0].prefix(3).elementsEqual(["path", "label", "score"]))
             #expect(Double(rows[1][2]) != nil)
         }

@@ -48,8 +48,7 @@ import Torch
         (mixed.shift, mixed.rotationDegrees, mixed.gain) = (0.2, 20, 0.3)
         (mixed.timeShift, mixed.maskShare) = (0.3, 0.4)
         return [
-            .light(for: .pixels(PixelView(channelCount: 1))),
-            .light(for: .logMel(LogMelView(sampleRate: 8000, melCount: 12))), mixed,
+            .light(for: .whole()), .light(for: .frames(melCount: 12)), mixed,
         ]
     }()
 
@@ -190,11 +189,15 @@ import Torch
 
     @Test("light variations fit the view")
     func light() {
-        let image = InputAugmentation.light(for: .pixels(PixelView(channelCount: 3)))
+        let image = InputAugmentation.light(for: .whole(channelCount: 3))
         #expect(image.timeShift == 0 && image.maskShare == 0)
         #expect(image.shift > 0 && image.rotationDegrees > 0 && image.gain > 0)
-        let sound = InputAugmentation.light(for: .logMel(LogMelView(sampleRate: 8000, melCount: 8)))
+        let sound = InputAugmentation.light(for: .frames(melCount: 8))
         #expect(sound.shift == 0 && sound.rotationDegrees == 0 && sound.gain == 0)
         #expect(sound.timeShift > 0 && sound.maskShare > 0)
+        var cells = Preprocessing.whole()
+        cells.transform = .gradients(GradientCells())
+        let directions = InputAugmentation.light(for: cells)
+        #expect(directions.shift > 0 && directions.rotationDegrees == 0 && directions.scale == 0)
     }
 }

@@ -105,7 +105,7 @@ import Torch
         let error = try #require(
             try error(altered { $0.metadata["format_version"] = "7" }))
         #expect(error.code == .model)
-        #expect(error.message.contains("7") && error.message.contains("2"))
+        #expect(error.message.contains("7") && error.message.contains("3"))
         #expect(try self.error(altered { $0.metadata["format_version"] = nil })?.code == .model)
     }
 

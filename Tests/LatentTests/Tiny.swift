@@ -57,10 +57,13 @@ extension Preprocessing {
     }
 
     /// Recordings at 8 kHz in 16 bands, as overlapping ranges of 8 frames.
-    static var frames: Preprocessing {
+    static var frames: Preprocessing { frames(melCount: 16) }
+
+    /// Recordings at 8 kHz, as overlapping ranges of 8 frames.
+    static func frames(melCount: Int) -> Preprocessing {
         Preprocessing(
-            view: .logMel(LogMelView(sampleRate: 8000, melCount: 16)),
-            windowing: Windowing(mode: .frames, height: 16, width: 8, stride: 4))
+            view: .logMel(LogMelView(sampleRate: 8000, melCount: melCount)),
+            windowing: Windowing(mode: .frames, height: melCount, width: 8, stride: 4))
     }
 
     /// The windows of one file.
@@ -91,6 +94,7 @@ extension ModelFile {
                     EpochRecord(
                         epoch: 1, trainingLoss: 3.25, distortion: 3, rate: 0.1, heldOutLoss: nil)
                 ]),
+            purpose: .augmentation, scoreKind: .reconstructionProbability,
             calibration: Calibration(
                 scores: [.reconstructionProbability: [0.1, 1 / 3, -7]], falseAlarmRate: 0.05),
             drawCount: 4, writtenBy: "a test")

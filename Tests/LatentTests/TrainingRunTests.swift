@@ -13,6 +13,7 @@ import Torch
     /// Forty discs at 8 × 8: 32 to fit to, in 4 steps an epoch.
     private static func request(_ likelihood: LikelihoodKind = .gaussian) -> TrainingRequest {
         var request = TrainingRequest()
+        request.purpose = .augmentation
         request.architecture = .mlp
         request.widths = [16]
         request.latentCount = 3
@@ -126,6 +127,13 @@ import Torch
 
     /// Members of the family with state of their own, or with noise of another shape.
     private static let members: [(String, @Sendable (inout TrainingRequest) -> Void)] = [
+        (
+            "detection",
+            {
+                $0.purpose = .detection
+                $0.windowSize = nil
+            }
+        ),
         ("vamp", { $0.objective = ObjectiveConfiguration(.vamp) }),
         ("iwae", { $0.objective = ObjectiveConfiguration(.iwae) }),
         ("mmd", { $0.objective = ObjectiveConfiguration(.mmd) }),
@@ -139,7 +147,7 @@ import Torch
         ),
         ("last weights", { $0.averageDecay = 0 }),
         ("bfloat16", { $0.precision = .bfloat16 }),
-        ("no variation", { $0.augmentation = .none }),
+        ("no variation", { $0.augmentation = .off }),
     ]
 
     @Test("every member of the family resumes to the byte", arguments: members.map(\.0))

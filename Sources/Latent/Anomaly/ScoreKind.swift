@@ -8,6 +8,16 @@ public enum ScoreKind: String, Codable, Sendable, CaseIterable {
     case kl
     /// Mean squared error of the reconstruction.
     case mse
+    /// The negative importance-weighted bound over L draws, in nats (Burda 2016).
+    case iwBound = "iw-bound"
+    /// The squared residual in units of what it is in training.
+    case residual
+    /// The squared Mahalanobis distance of the posterior mean.
+    case latent
+    /// The squared distance to the nearest training windows.
+    case neighbours
+    /// Several of the others as one.
+    case ensemble
 }
 
 /// How the figures of an item's windows become one.
@@ -18,6 +28,8 @@ public enum Aggregate: String, Codable, Sendable, CaseIterable {
     case max
     /// The mean of the largest tenth, at least one.
     case topTenth = "top-tenth"
+    /// The mean of the largest hundredth, at least one: for small flaws among many windows.
+    case topHundredth = "top-hundredth"
 
     /// One figure from those of the windows, of which there is at least one.
     public func callAsFunction(_ values: [Double]) -> Double {
@@ -26,9 +38,13 @@ public enum Aggregate: String, Codable, Sendable, CaseIterable {
             return values.reduce(0, +) / Double(values.count)
         case .max:
             return values.max() ?? 0
-        case .topTenth:
-            let count = Swift.max(1, values.count / 10)
-            return values.sorted(by: >).prefix(count).reduce(0, +) / Double(count)
+        case .topTenth: return Self.meanOfLargest(values, share: 10)
+        case .topHundredth: return Self.meanOfLargest(values, share: 100)
         }
+    }
+
+    private static func meanOfLargest(_ values: [Double], share: Int) -> Double {
+        let count = Swift.max(1, values.count / share)
+        return values.sorted(by: >).prefix(count).reduce(0, +) / Double(count)
     }
 }

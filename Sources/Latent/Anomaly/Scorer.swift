@@ -38,16 +38,33 @@ public final class Scorer {
     private let model: VAE
     private let preprocessing: Preprocessing
     private let aggregate: Aggregate
+    private let fitted: FittedScores
+    private let ensemble: Ensemble?
     private let configuration: Configuration
 
-    /// Makes a scorer; the model stays on the calling thread.
-    public init(
+    /// Makes a scorer from a model file; the model stays on the calling thread.
+    ///
+    /// - Throws: ``LatentError`` `.model` for a file whose parts do not fit together
+    public convenience init(
+        file: ModelFile, device: Device, configuration: Configuration
+    ) throws {
+        self.init(
+            model: try file.model(on: device), preprocessing: file.record.preprocessing,
+            aggregate: file.record.aggregate,
+            fitted: try FittedScores(weights: file.weights, on: device),
+            ensemble: file.record.ensemble, configuration: configuration)
+    }
+
+    init(
         model: VAE, preprocessing: Preprocessing, aggregate: Aggregate,
+        fitted: FittedScores = FittedScores(), ensemble: Ensemble? = nil,
         configuration: Configuration
     ) {
         self.model = model
         self.preprocessing = preprocessing
         self.aggregate = aggregate
+        self.fitted = fitted
+        self.ensemble = ensemble
         self.configuration = configuration
     }
 
@@ -137,11 +154,13 @@ public final class Scorer {
             waiting[index].windowsTaken += take
         }
         guard !owners.isEmpty else { return }
+        let x = try model.batch(values)
         let statistics = try model.statistics(
-            of: try model.batch(values),
+            of: x,
             condition: model.condition(owners.map { waiting[$0].codes }),
             drawCount: configuration.drawCount
         ) { noise(of: keys[$0].hash, window: keys[$0].window, draws: $1) }
+        let fittedValues = try fitted.values(of: ScoredWindows(x, statistics))
         for (position, owner) in owners.enumerated() {
             let reconstruction = statistics.reconstruction[position]
             let divergence = statistics.klDivergence[position]
@@ -149,8 +168,12 @@ public final class Scorer {
                 (.reconstructionProbability, -reconstruction),
                 (.elbo, divergence - reconstruction), (.kl, divergence),
                 (.mse, statistics.meanSquaredError[position]),
+                (.iwBound, -statistics.importanceBound[position]),
             ]
             for (kind, value) in figures { waiting[owner].figures[kind, default: []].append(value) }
+            for (kind, values) in fittedValues {
+                waiting[owner].figures[kind, default: []].append(values[position])
+            }
         }
     }
 
@@ -167,8 +190,10 @@ public final class Scorer {
     }
 
     private func summary(_ entry: Entry, of windows: ItemWindows) -> ItemScore {
-        ItemScore(
-            values: entry.figures.mapValues { aggregate($0) }, windowCount: windows.count,
+        var values = entry.figures.mapValues { aggregate($0) }
+        values[.ensemble] = ensemble?.value(of: values)
+        return ItemScore(
+            values: values, windowCount: windows.count,
             hash: windows.hash, conversions: windows.source.conversions)
     }
 }

@@ -81,7 +81,16 @@ public final class Augmenter {
     private let configuration: Configuration
 
     /// Makes an augmenter; the model stays on the calling thread.
-    public init(file: ModelFile, model: VAE, configuration: Configuration) {
+    ///
+    /// - Throws: ``LatentError`` `.usage` for a model that reads what no file can be made of
+    public init(file: ModelFile, model: VAE, configuration: Configuration) throws(LatentError) {
+        guard file.record.preprocessing.isInvertible else {
+            let name = file.record.preprocessing.viewName
+            throw LatentError(
+                .usage,
+                "a model for detection: it reads \(name), which cannot be turned back into files",
+                hint: "train one with --for augmentation")
+        }
         self.file = file
         self.model = model
         self.configuration = configuration

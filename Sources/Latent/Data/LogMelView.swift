@@ -6,11 +6,15 @@ import Torch
 ///
 /// Power spectrum of Hann-windowed frames, centred on multiples of the hop with reflected ends; a
 /// bank of M triangles of equal area on Slaney's mel scale; natural logarithm. The loudest value of
-/// the clip becomes 1, `rangeNats` below it 0: the level of a clip does not count.
+/// the clip becomes 1, `rangeNats` below it 0: the level of a clip does not count. Where level is kept,
+/// `referenceNats` becomes 1 for all clips, and what is louder is more than 1.
 ///
 /// Source: Davis & Mermelstein 1980 for mel bands; Slaney's Auditory Toolbox 1998 for the scale and
 /// the area normalisation, as librosa's default.
 public struct LogMelView: Codable, Sendable, Equatable {
+    /// 10 / ln 10: levels of power in decibels are those in nats times this.
+    public static let decibelsPerNat = 4.342_944_819
+
     /// Hz; recordings of another rate are resampled.
     public var sampleRate: Int
     /// Samples of a frame, N.
@@ -21,6 +25,9 @@ public struct LogMelView: Codable, Sendable, Equatable {
     public var melCount: Int
     /// What lies between 0 and 1, in nats of power: 4.34 dB each.
     public var rangeNats: Double
+
+    /// The level that becomes 1, in nats of power, where level is kept; nil where it is removed.
+    public var referenceNats: Double?
 
     /// Makes a view with frames of about 32 ms at half overlap.
     public init(sampleRate: Int, melCount: Int = 40, rangeNats: Double = 10) {
@@ -53,6 +60,10 @@ public struct LogMelView: Codable, Sendable, Equatable {
         }
         guard rangeNats > 0, rangeNats < 100 else {
             throw LatentError(.usage, "a range of \(rangeNats) nats; expected 0 to 100")
+        }
+        guard abs(referenceNats ?? 0) < 1_000 else {
+            throw LatentError(
+                .usage, "a reference of \(referenceNats ?? 0) nats; expected -1000 to 1000")
         }
     }
 
@@ -99,8 +110,9 @@ public struct LogMelView: Codable, Sendable, Equatable {
         source.conversions = conversions
         // Silence has no level to be relative to: it is the floor everywhere.
         let isSilent = Double(peak) <= log(Self.powerFloor * 10)
+        let reference = referenceNats.map { Float($0) } ?? peak
         let scale = Float(1 / rangeNats)
-        let values = logs.map { isSilent ? 0 : max(0, 1 + ($0 - peak) * scale) }
+        let values = logs.map { isSilent ? 0 : max(0, 1 + ($0 - reference) * scale) }
         return (
             FeatureMap(channelCount: 1, height: melCount, width: frames, values: values), source
         )

@@ -12,12 +12,15 @@ public struct Preprocessing: Codable, Sendable, Equatable {
 
     /// The representation.
     public var view: View
-    /// How it is cut.
+    /// What is made of it for a model that detects; nil where a model also draws.
+    public var transform: ViewTransform?
+    /// How it is cut, in cells of the transform where there is one.
     public var windowing: Windowing
 
     /// Makes a preprocessing.
-    public init(view: View, windowing: Windowing) {
+    public init(view: View, transform: ViewTransform? = nil, windowing: Windowing) {
         self.view = view
+        self.transform = transform
         self.windowing = windowing
     }
 
@@ -29,20 +32,39 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         }
     }
 
-    /// Channels of the features.
+    /// Channels of a window.
     public var channelCount: Int {
-        switch view {
-        case .pixels(let view): view.channelCount
-        case .logMel: 1
-        }
+        let count =
+            switch view {
+            case .pixels(let view): view.channelCount
+            case .logMel: 1
+            }
+        return transform?.transform.channelCount(of: count) ?? count
     }
 
-    /// The name of the view, as in the model file.
+    /// Pixels, or bands and frames, along a side of what one value of a window is made of.
+    var cellSide: Int { transform?.transform.cellSide ?? 1 }
+
+    /// The name of the view, as `--view` has it.
     public var viewName: String {
-        switch view {
+        if let transform { return transform.name }
+        return switch view {
         case .pixels: "pixels"
         case .logMel: "log-mel"
         }
+    }
+
+    /// Whether a window can be turned back into a file.
+    var isInvertible: Bool {
+        if case .logMel(let view) = view, view.referenceNats != nil { return false }
+        return transform == nil
+    }
+
+    /// The number of windows of features of the given size.
+    func windowCount(height: Int, width: Int) -> Int {
+        let side = cellSide
+        return windowing.windowCount(
+            height: (height + side - 1) / side, width: (width + side - 1) / side)
     }
 
     /// Checks what a model file may have got wrong.
@@ -50,9 +72,12 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         guard windowing.stride >= 1 else {
             throw LatentError(.model, "a window stride of \(windowing.stride); expected 1 or more")
         }
+        try transform?.validate()
         if case .logMel(let view) = view {
             try view.validate()
-            guard windowing.height == view.melCount, windowing.mode == .frames else {
+            let side = cellSide
+            guard windowing.height == (view.melCount + side - 1) / side, windowing.mode == .frames
+            else {
                 throw LatentError(
                     .model,
                     "windows of \(windowing.height) bands for "
@@ -99,19 +124,37 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         return try gate.run(bytes) {
             let (map, source) = try features(of: bytes, path: path)
             return ItemWindows(
-                map: finished(try windowing.fitted(map)), windowing: windowing,
-                count: windowing.windowCount(height: map.height, width: map.width),
+                map: try cells(of: map), preprocessing: self,
+                count: windowCount(height: map.height, width: map.width),
                 mapHeight: map.height, mapWidth: map.width, source: source,
                 hash: ContentHash(of: bytes))
         }
     }
 
-    /// What can be done only at the size that the model reads.
-    private func finished(_ map: FeatureMap) -> FeatureMap {
-        guard case .pixels(let view) = view, view.binarises else { return map }
-        return FeatureMap(
-            channelCount: map.channelCount, height: map.height, width: map.width,
-            values: map.values.map { $0 >= 0.5 ? 1 : 0 })
+    /// The map that windows are cut from: at its own size, or at that of its one window.
+    private func cells(of map: FeatureMap) throws -> FeatureMap {
+        let side = cellSide
+        let fitted =
+            windowing.mode == .whole
+            ? try map.resized(height: windowing.height * side, width: windowing.width * side) : map
+        if let transform { return transform.transform.cells(of: fitted) }
+        guard case .pixels(let view) = view, view.binarises else { return fitted }
+        return fitted.mapValues { $0 >= 0.5 ? 1 : 0 }
+    }
+
+    /// Some of the windows of a map of cells, each [C, H, W], one after the other.
+    fileprivate func windows(_ range: Range<Int>, of cells: FeatureMap) -> [Float] {
+        let values = windowing.windows(range, of: cells)
+        guard let transform = transform?.transform else { return values }
+        let length = values.count / max(1, range.count)
+        var finished: [Float] = []
+        finished.reserveCapacity(values.count)
+        for start in stride(from: 0, to: values.count, by: max(1, length)) {
+            var window = Array(values[start..<start + length])
+            transform.finish(&window)
+            finished += window
+        }
+        return finished
     }
 }
 
@@ -144,7 +187,7 @@ extension Preprocessing.View {
 /// The windows of one file, cut when they are asked for.
 public struct ItemWindows: Sendable {
     private let map: FeatureMap
-    private let windowing: Windowing
+    private let preprocessing: Preprocessing
     /// Number of windows, n ≥ 1.
     public let count: Int
     /// Height of the features before they were cut.
@@ -157,11 +200,11 @@ public struct ItemWindows: Sendable {
     public let hash: ContentHash
 
     init(
-        map: FeatureMap, windowing: Windowing, count: Int, mapHeight: Int, mapWidth: Int,
+        map: FeatureMap, preprocessing: Preprocessing, count: Int, mapHeight: Int, mapWidth: Int,
         source: SourceDescription, hash: ContentHash
     ) {
         self.map = map
-        self.windowing = windowing
+        self.preprocessing = preprocessing
         self.count = count
         self.mapHeight = mapHeight
         self.mapWidth = mapWidth
@@ -170,7 +213,9 @@ public struct ItemWindows: Sendable {
     }
 
     /// Some of the windows, each [C, H, W], one after the other.
-    public func values(_ range: Range<Int>) -> [Float] { windowing.windows(range, of: map) }
+    public func values(_ range: Range<Int>) -> [Float] {
+        preprocessing.windows(range, of: map)
+    }
 
     /// Memory of the features.
     var byteCount: Int { map.values.count * 4 }

@@ -79,10 +79,10 @@ final class WindowSource: Sendable {
     func windowCount(_ item: SurveyedItem) -> Int {
         switch preprocessing.view {
         case .pixels:
-            return preprocessing.windowing.windowCount(height: item.height, width: item.width)
+            return preprocessing.windowCount(height: item.height, width: item.width)
         case .logMel(let view):
             let samples = view.sampleCount(of: item.width, at: item.sampleRate)
-            return preprocessing.windowing.windowCount(
+            return preprocessing.windowCount(
                 height: view.melCount, width: view.frameCount(sampleCount: samples))
         }
     }
@@ -130,6 +130,31 @@ final class WindowSource: Sendable {
         Pass(
             self, generator: generator, batchSize: batchSize, skipping: skipping,
             balanced: balanced, team: team)
+    }
+
+    /// Windows spread over all items, at most `limit`, in batches: the first of each of so many equal
+    /// parts.
+    func sample(limit: Int) throws -> [[(item: Int, values: [Float])]] {
+        let pass = batches(shuffledBy: nil, batchSize: 64)
+        let total = max(1, windowCount)
+        var sample: [[(item: Int, values: [Float])]] = []
+        var place = 0
+        var count = 0
+        while count < limit, let batch = try pass.next() {
+            let length = batch.values.count / max(1, batch.count)
+            var chosen: [(item: Int, values: [Float])] = []
+            for index in 0..<batch.count {
+                defer { place += 1 }
+                guard place == 0 || place * limit / total > (place - 1) * limit / total else {
+                    continue
+                }
+                let values = batch.values[index * length..<(index + 1) * length]
+                chosen.append((batch.items[index], Array(values)))
+                count += 1
+            }
+            if !chosen.isEmpty { sample.append(chosen) }
+        }
+        return sample
     }
 
     /// One pass over the windows.

@@ -83,7 +83,8 @@ public final class LikelihoodEvaluation {
     public func bitsPerDimension(_ nats: Double) -> Double {
         let bits = -nats / log(2) / Double(model.configuration.elementCount)
         let isDensity = !model.configuration.likelihood.family.isDiscrete
-        return bits + (isDensity && preprocessing.domain == .image ? 8 : 0)
+        let isPixels = preprocessing.domain == .image && preprocessing.transform == nil
+        return bits + (isDensity && isPixels ? 8 : 0)
     }
 
     private struct Entry: Sendable {

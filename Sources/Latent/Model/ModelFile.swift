@@ -40,6 +40,12 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var outputReferenceLevel: Double?
     /// How the weights came about.
     public var training: Training
+    /// What the model is to be good at.
+    public var purpose: TrainingRequest.Purpose
+    /// The score that files are ranked by where none is asked for.
+    public var scoreKind: ScoreKind
+    /// How several scores become one; nil where there were too few held-out files.
+    public var ensemble: Ensemble?
     /// Held-out normal scores.
     public var calibration: Calibration
     /// Draws of z for each window.
@@ -63,6 +69,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
         if let outputBitDepth {
             try check([8, 16].contains(outputBitDepth), "outputs of \(outputBitDepth) bits")
         }
+        try check(
+            scoreKind != .ensemble || ensemble != nil, "an ensemble to rank by, but no members")
         let level = outputReferenceLevel ?? 0
         try check(abs(level) < 1_000, "outputs at a level of \(level) nats")
     }
@@ -76,13 +84,17 @@ public struct ModelFile: Sendable {
     public var weights: [String: HostTensor]
 
     static let format = "latent-model"
-    static let formatVersion = 2
+    static let formatVersion = 3
     private static let logScalePath = "likelihood.log_scale"
 
     /// Makes a file from a trained model.
     public init(record: ModelRecord, model: VAE) throws {
+        try self.init(record: record, model: model, fitted: FittedScores())
+    }
+
+    init(record: ModelRecord, model: VAE, fitted: FittedScores) throws {
         self.record = record
-        weights = try model.parameters.values()
+        weights = try model.parameters.values().merging(try fitted.tensors()) { own, _ in own }
         weights[Self.logScalePath] = HostTensor(
             shape: [1], values: [Float(model.sharedLogScale)])
     }
@@ -191,11 +203,23 @@ public struct ModelFile: Sendable {
         weights = contents.tensors
     }
 
+    /// The scores that the model gives.
+    public var scoreKinds: Set<ScoreKind> {
+        Set(
+            ScoreKind.allCases.filter { kind in
+                switch kind {
+                case .ensemble: record.ensemble != nil
+                case .residual, .latent, .neighbours: FittedScores.has(kind, in: weights)
+                default: true
+                }
+            })
+    }
+
     /// Builds the model on a device.
     public func model(on device: Device) throws -> VAE {
         let model = try VAE(record.configuration, device: device, seed: 0)
         do {
-            try model.parameters.load(weights)
+            try model.parameters.load(weights.filter { !FittedScores.owns($0.key) })
         } catch {
             throw LatentError(.model, error.message, hint: "train the model again")
         }

@@ -184,6 +184,10 @@ public final class VAE {
         public let meanSquaredError: [Double]
         /// log (1/L) Σ p(x, z) / q(z|x) in nats: the importance-weighted bound (Burda 2016).
         public let importanceBound: [Double]
+        /// The mean of q(z|x) of the top layer, [B, D].
+        public let posteriorMean: Tensor
+        /// Mean over the draws of E[x|z], [B, C·H·W].
+        public let reconstructed: Tensor
     }
 
     /// Estimates the reconstruction probability E[log p(x|z)] under q(z|x) of each window, and the
@@ -214,6 +218,8 @@ public final class VAE {
             var squaredError = [Double](repeating: 0, count: batch)
             var logWeights = [[Double]](repeating: [], count: batch)
             let settled = try latents.settled()
+            var posteriorMean = x
+            var reconstructed: Tensor?
             // Draws are decoded in chunks, so that L may be thousands.
             let chunk = max(1, min(drawCount, Self.decodedElementLimit / max(1, x.count)))
             for start in stride(from: 0, to: drawCount, by: chunk) {
@@ -228,8 +234,16 @@ public final class VAE {
                 let repeated = try x.repeatedInterleaved(count)
                 let likelihood = try likelihood(of: inference.output, z: inference.z)
                 let logs = try likelihood.logProbability(of: repeated).floats()
-                let errors = try (repeated - likelihood.mean).squared()
+                let means = try likelihood.mean
+                let errors = try (repeated - means).squared()
                     .reshaped([batch * count, -1]).mean(axes: [1]).floats()
+                if start == 0 {
+                    posteriorMean = try inference.layers[0].posterior.mean
+                        .reshaped([batch, count, -1]).narrowed(axis: 1, start: 0, length: 1)
+                        .reshaped([batch, -1])
+                }
+                let sum = try means.reshaped([batch, count, -1]).sum(axes: [1])
+                reconstructed = try reconstructed.map { try $0 + sum } ?? sum
                 let divergences = try inference.divergence().floats()
                 let ratios = try inference.logRatio().floats()
                 for index in 0..<batch * count {
@@ -244,7 +258,9 @@ public final class VAE {
                 reconstruction: reconstruction.map { $0 / draws },
                 klDivergence: divergence.map { $0 / draws },
                 meanSquaredError: squaredError.map { $0 / draws },
-                importanceBound: logWeights.map { logSumExp($0) - log(draws) })
+                importanceBound: logWeights.map { logSumExp($0) - log(draws) },
+                posteriorMean: posteriorMean,
+                reconstructed: try (reconstructed ?? x.reshaped([batch, -1])) * (1 / draws))
         }
     }
 
@@ -262,5 +278,5 @@ func logSumExp(_ values: [Double]) -> Double {
 enum Stream: UInt64 {
     case weights = 1
     case split, order, trainingNoise, heldOutNoise, scoring, augmentation, parents, phases
-    case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents
+    case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents, fittedScores
 }

@@ -62,8 +62,13 @@ public struct VAEConfiguration: Codable, Sendable, Equatable {
     ///
     /// - Throws: ``LatentError`` with code `.usage`, expected against found
     public func validate() throws(LatentError) {
-        guard channelCount == 1 || channelCount == 3 else {
-            throw LatentError(.usage, "\(channelCount) channels; expected 1 or 3")
+        guard (1...64).contains(channelCount) else {
+            throw LatentError(.usage, "\(channelCount) channels; expected 1 to 64")
+        }
+        guard likelihood != .logisticMixture || channelCount == 1 || channelCount == 3 else {
+            throw LatentError(
+                .usage, "a logistic mixture of \(channelCount) channels; expected 1 or 3",
+                hint: "use --view pixels or another --likelihood")
         }
         guard (1...4096).contains(height), (1...4096).contains(width) else {
             throw LatentError(.usage, "window of \(height)×\(width); sides must be 1 to 4096")

@@ -26,9 +26,14 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
     public var maskShare = 0.0
 
     /// What fits a kind of windows: nothing that turns one class into another.
-    public static func light(for view: Preprocessing.View) -> InputAugmentation {
+    public static func light(for preprocessing: Preprocessing) -> InputAugmentation {
         var augmentation = InputAugmentation()
-        switch view {
+        // Cells are moved as little as pixels, but not turned or scaled: they say directions.
+        guard preprocessing.transform == nil else {
+            augmentation.shift = 0.04
+            return augmentation
+        }
+        switch preprocessing.view {
         case .pixels(let view):
             augmentation.shift = 0.04
             augmentation.rotationDegrees = 5

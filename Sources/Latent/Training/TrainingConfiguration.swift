@@ -58,19 +58,26 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     /// Steps that training takes where no number of epochs is given.
     public static let defaultStepCount = 1500
 
+    /// The same for a model that detects: its networks are small.
+    public static let detectionStepCount = 600
+
     /// Chooses batch and epochs from the number of windows.
     ///
     /// - Parameters:
     ///   - windowCount: of the training part
+    ///   - stepCount: steps that are aimed at
     ///   - batchSize: nil chooses 64 for up to 2,000 windows and 128 above
-    ///   - epochCount: nil chooses about 1,500 steps, 5 to 300 epochs
+    ///   - epochCount: nil chooses about `stepCount` steps, 5 to 300 epochs
     ///   - patience: nil chooses a quarter of the epochs, at least 5
-    public init(windowCount: Int, batchSize: Int?, epochCount: Int?, patience: Int?) {
+    public init(
+        windowCount: Int, stepCount: Int = Self.defaultStepCount, batchSize: Int?, epochCount: Int?,
+        patience: Int?
+    ) {
         let batch = batchSize ?? (windowCount <= 2_000 ? 64 : 128)
         let steps = max(1, (windowCount + batch - 1) / batch)
         let epochs =
             epochCount
-            ?? min(300, max(5, (Self.defaultStepCount + steps - 1) / steps))
+            ?? min(300, max(5, (stepCount + steps - 1) / steps))
         self.batchSize = batch
         self.epochCount = epochs
         self.patience = patience ?? max(5, epochs / 4)

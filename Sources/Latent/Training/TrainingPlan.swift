@@ -1,10 +1,16 @@
 /// What a user may ask of training; everything left nil is chosen from the data.
 public struct TrainingRequest: Sendable {
-    /// The kind of network; nil chooses `conv`.
+    /// What the model is to be good at; nil chooses from the data.
+    public var purpose: Purpose?
+    /// The view, by the name that ``Preprocessing/viewName`` gives it; nil chooses.
+    public var viewName: String?
+    /// Whether recordings keep their level; nil chooses.
+    public var keepsLevel: Bool?
+    /// The kind of network; nil chooses `conv`, or `mlp` to detect.
     public var architecture: VAEConfiguration.Architecture?
     /// Channels of the convolutions, or widths of the hidden layers.
     public var widths: [Int]?
-    /// Latent dimensions; nil chooses 16.
+    /// Latent dimensions; nil chooses 16, or 8 to detect.
     public var latentCount: Int?
     /// p(x|z).
     public var likelihood = LikelihoodKind.gaussian
@@ -18,8 +24,8 @@ public struct TrainingRequest: Sendable {
     public var conditionNames: [String] = []
     /// Whether images become black and white, at one half.
     public var binarises = false
-    /// How training windows are varied.
-    public var augmentation = Augmentation.light
+    /// How training windows are varied; nil varies them lightly, or not at all to detect.
+    public var augmentation: Augmentation?
     /// What is done about classes of unequal size.
     public var balance = TrainingConfiguration.Balance.none
     /// Numbers that products of training are made of; nil for float32.
@@ -69,10 +75,18 @@ public struct TrainingRequest: Sendable {
     /// The source of every random choice.
     public var seed: UInt64 = 0
 
+    /// What a model can be for.
+    public enum Purpose: String, Codable, Sendable, CaseIterable {
+        /// To tell what does not belong: reads a view in which that stands out.
+        case detection
+        /// To draw new files: reads what can be turned back into them.
+        case augmentation
+    }
+
     /// How training windows are varied.
     public enum Augmentation: String, Sendable, CaseIterable {
         /// Not at all.
-        case none
+        case off = "none"
         /// A little, as fits the kind of files.
         case light
     }
@@ -83,29 +97,41 @@ public struct TrainingRequest: Sendable {
 
 /// What a survey and a request come to: everything that is decided before the first step.
 struct TrainingPlan {
+    let purpose: TrainingRequest.Purpose
     let model: VAEConfiguration
     let preprocessing: Preprocessing
     let aggregate: Aggregate
+    /// Why the view is what it is, for people; nil where it was asked for or follows from the purpose.
+    let viewReason: String?
 
-    /// Whole images up to this side; larger ones become patches.
-    private static let wholeImageSide = 96
-    private static let largestDefaultSide = 64
-    private static let longestDefaultFrames = 96
+    private static let detectionWidths = [128, 128]
+    private static let detectionLatentCount = 8
 
-    init(_ request: TrainingRequest, survey: Survey, domain: Domain) throws(LatentError) {
-        let architecture = request.architecture ?? (request.layerCount > 1 ? .resnet : .conv)
-        let widths = request.widths ?? architecture.network.defaultWidths
-        let multiple = architecture.network.sideMultiple(widths: widths)
-        switch domain {
-        case .image:
-            preprocessing = Self.images(request, survey: survey, multiple: max(8, multiple))
-        case .audio:
-            preprocessing = try Self.recordings(request, survey: survey, multiple: max(8, multiple))
-        }
+    /// - Parameters:
+    ///   - request: what is asked for
+    ///   - survey: what is there
+    ///   - domain: how it is read
+    /// - Throws: ``LatentError`` `.usage` for what does not go together
+    init(_ request: TrainingRequest, survey: Survey, domain: Domain) throws {
+        let classCount = Set(survey.items.compactMap(\.item.label)).count
+        purpose = request.purpose ?? Self.purpose(request, classCount: classCount)
+        let detects = purpose == .detection
+        let architecture =
+            request.architecture
+            ?? (request.layerCount > 1 ? .resnet : detects ? .mlp : .conv)
+        let network = architecture.network
+        let widths =
+            request.widths
+            ?? (detects && architecture == .mlp ? Self.detectionWidths : network.defaultWidths)
+        let planner = WindowPlanner(
+            request: request, survey: survey, detects: detects,
+            multiple: network.sideMultiple(widths: widths))
+        (preprocessing, viewReason) = try planner.plan(domain)
         var model = VAEConfiguration(
             channelCount: preprocessing.channelCount, height: preprocessing.windowing.height,
             width: preprocessing.windowing.width, architecture: architecture, widths: widths,
-            latentCount: request.latentCount ?? 16, likelihood: request.likelihood)
+            latentCount: request.latentCount ?? (detects ? Self.detectionLatentCount : 16),
+            likelihood: request.likelihood)
         model.objective = request.objective
         model.layerCount = request.layerCount
         if let count = request.mapChannelCount { model.mapChannelCount = count }
@@ -115,75 +141,19 @@ struct TrainingPlan {
         }
         try model.validate()
         self.model = model
-        aggregate =
-            request.aggregate ?? (preprocessing.windowing.mode == .grid ? .topTenth : .mean)
+        let isGrid = preprocessing.windowing.mode == .grid
+        aggregate = request.aggregate ?? (isGrid ? (detects ? .topHundredth : .topTenth) : .mean)
     }
 
-    private static func roundedUp(_ value: Int, to multiple: Int) -> Int {
-        max(multiple, (value + multiple - 1) / multiple * multiple)
-    }
-
-    private static func images(
-        _ request: TrainingRequest, survey: Survey, multiple: Int
-    ) -> Preprocessing {
-        let height = survey.mode(\.height)
-        let width = survey.mode(\.width)
-        let longest = survey.quantile(0.5) { max($0.height, $0.width) }
-        let mode = request.windowing ?? (longest <= wholeImageSide ? .whole : .grid)
-        var size = request.windowSize
-        if size == nil, mode == .whole {
-            let scale = min(1, Double(largestDefaultSide) / Double(max(height, width, 1)))
-            size = (
-                roundedUp(Int((Double(height) * scale).rounded()), to: multiple),
-                roundedUp(Int((Double(width) * scale).rounded()), to: multiple)
-            )
-        }
-        let side = roundedUp(largestDefaultSide, to: multiple)
-        let (windowHeight, windowWidth) = size ?? (side, side)
-        let coloured = survey.items.filter(\.isColoured).count
-        let channels = request.colourChannelCount ?? (coloured * 2 > survey.items.count ? 3 : 1)
-        var view = PixelView(channelCount: channels)
-        view.binarises = request.binarises
-        return Preprocessing(
-            view: .pixels(view),
-            windowing: Windowing(
-                mode: mode, height: windowHeight, width: windowWidth,
-                stride: max(1, min(windowHeight, windowWidth) / 2)))
-    }
-
-    private static func recordings(
-        _ request: TrainingRequest, survey: Survey, multiple: Int
-    ) throws(LatentError) -> Preprocessing {
-        guard !request.binarises else {
-            throw LatentError(
-                .usage, "--binarise with recordings", hint: "it is for images; leave it out")
-        }
-        let rate = request.sampleRate ?? min(16_000, survey.mode(\.sampleRate))
-        var view = LogMelView(sampleRate: rate)
-        if let length = request.fftLength {
-            view.fftLength = length
-            view.hopLength = length / 2
-        }
-        if let hop = request.hopLength { view.hopLength = hop }
-        view.melCount = request.melCount ?? roundedUp(40, to: multiple)
-        if let decibels = request.rangeDecibels { view.rangeNats = decibels / 4.342_944_819 }
-        try view.validate()
-        let frames: Int
-        if let size = request.windowSize {
-            frames = size.width
-        } else {
-            // Long enough for nearly every clip to be one window, unless clips are long.
-            let typical = survey.quantile(0.98) { item in
-                view.frameCount(
-                    sampleCount: view.sampleCount(of: item.width, at: item.sampleRate))
-            }
-            frames =
-                typical <= longestDefaultFrames
-                ? roundedUp(typical, to: multiple) : roundedUp(64, to: multiple)
-        }
-        return Preprocessing(
-            view: .logMel(view),
-            windowing: Windowing(
-                mode: .frames, height: view.melCount, width: frames, stride: max(1, frames / 2)))
+    /// Files of one class are there to be told from others; what only models that draw can do says
+    /// that drawing is meant.
+    private static func purpose(
+        _ request: TrainingRequest, classCount: Int
+    ) -> TrainingRequest.Purpose {
+        let draws =
+            request.binarises || request.layerCount > 1 || !request.conditionNames.isEmpty
+            || request.likelihood == .bernoulli || request.likelihood == .logisticMixture
+            || request.likelihood == .continuousBernoulli
+        return classCount <= 1 && !draws ? .detection : .augmentation
     }
 }

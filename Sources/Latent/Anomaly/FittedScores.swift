@@ -1,0 +1,101 @@
+import Torch
+
+/// The fitted scores of a model, by kind.
+struct FittedScores {
+    private let scores: [ScoreKind: any FittedScore]
+
+    /// None.
+    init() { scores = [:] }
+
+    private static var types: [ScoreKind: any FittedScore.Type] {
+        [
+            .neighbours: NeighbourDistance.self, .residual: ResidualDistance.self,
+            .latent: LatentDistance.self,
+        ]
+    }
+
+    /// Windows that they are fitted to, at most.
+    private static func windowLimit(elementCount: Int) -> Int {
+        max(1, min(8192, NeighbourDistance.valueLimit / elementCount))
+    }
+
+    /// Fits all to a sample of the training windows.
+    init(fittedTo model: VAE, source: WindowSource, drawCount: Int, seed: UInt64) throws {
+        let elements = model.configuration.elementCount
+        var parts: [ScoredWindows] = []
+        for batch in try source.sample(limit: Self.windowLimit(elementCount: elements)) {
+            var noise = Generator(seed: seed, Stream.fittedScores.rawValue, UInt64(parts.count))
+            let x = try model.batch(batch.flatMap(\.values))
+            let statistics = try model.statistics(
+                of: x, condition: model.condition(batch.map { source.codes($0.item) }),
+                drawCount: drawCount
+            ) { _, draws in noise.normals(draws.count * model.noiseCount) }
+            parts.append(try ScoredWindows(x, statistics))
+        }
+        let windows = try withoutGradients {
+            ScoredWindows(
+                x: try Tensor.concatenated(parts.map(\.x), axis: 0),
+                posteriorMean: try Tensor.concatenated(parts.map(\.posteriorMean), axis: 0),
+                reconstructed: try Tensor.concatenated(parts.map(\.reconstructed), axis: 0))
+        }
+        scores = try withoutGradients {
+            try Self.types.mapValues { try $0.init(fittedTo: windows) }
+        }
+    }
+
+    private static func prefix(_ kind: ScoreKind) -> String { "score.\(kind.rawValue)." }
+
+    /// Takes those that a model file has.
+    init(weights: [String: HostTensor], on device: Device) throws {
+        var scores: [ScoreKind: any FittedScore] = [:]
+        for (kind, type) in Self.types {
+            let prefix = Self.prefix(kind)
+            let tensors = weights.filter { $0.key.hasPrefix(prefix) }
+            guard !tensors.isEmpty else { continue }
+            let named = Dictionary(
+                uniqueKeysWithValues: tensors.map {
+                    (String($0.key.dropFirst(prefix.count)), $0.value)
+                })
+            guard let score = try type.init(tensors: named, on: device) else {
+                throw LatentError(
+                    .model, "the numbers of the score \(kind.rawValue) do not fit together",
+                    hint: "train the model again")
+            }
+            scores[kind] = score
+        }
+        self.scores = scores
+    }
+
+    /// All numbers under their paths in a model file.
+    func tensors() throws -> [String: HostTensor] {
+        var tensors: [String: HostTensor] = [:]
+        for (kind, score) in scores {
+            for (name, tensor) in try score.tensors() {
+                tensors[Self.prefix(kind) + name] = tensor
+            }
+        }
+        return tensors
+    }
+
+    /// Whether a model file has the numbers of a score.
+    static func has(_ kind: ScoreKind, in weights: [String: HostTensor]) -> Bool {
+        weights.keys.contains { $0.hasPrefix(prefix(kind)) }
+    }
+
+    /// Whether a path of a model file is of a score, not of the network.
+    static func owns(_ path: String) -> Bool { path.hasPrefix("score.") }
+
+    /// The scores of a batch of windows, by kind, [B] each.
+    func values(of windows: ScoredWindows) throws -> [ScoreKind: [Double]] {
+        try withoutGradients { try scores.mapValues { try $0.values(of: windows) } }
+    }
+}
+
+extension ScoredWindows {
+    /// Windows [B, C, H, W] and what the model made of them.
+    init(_ x: Tensor, _ statistics: VAE.Statistics) throws {
+        self.init(
+            x: try x.reshaped([x.shape[0], -1]), posteriorMean: statistics.posteriorMean,
+            reconstructed: statistics.reconstructed)
+    }
+}

@@ -1,0 +1,54 @@
+import Foundation
+
+/// Several scores of a file as one: the mean of their logarithms, each in deviations from its mean over
+/// held-out normal files.
+///
+/// Scores are squared distances of one kind or another, so that their logarithms are near normal, and
+/// a file that one score knows to be far away cannot be hidden by another as in a product of p-values.
+public struct Ensemble: Codable, Sendable, Equatable {
+    /// A score and what it is on held-out normal files.
+    public struct Member: Codable, Sendable, Equatable {
+        /// Which one.
+        public var kind: ScoreKind
+        /// Mean of its logarithm.
+        public var meanLog: Double
+        /// Standard deviation of its logarithm.
+        public var deviation: Double
+    }
+
+    /// The scores, at least one.
+    public let members: [Member]
+
+    static let kinds: [ScoreKind] = [.mse, .neighbours]
+    /// Fewer held-out files say too little of a deviation.
+    static let smallestCount = 8
+    private static let smallestScore = 1e-30
+
+    /// Fits to the scores of held-out normal files; nil where there are too few.
+    ///
+    /// - Parameter scores: those of each file
+    init?(fittedTo scores: [[ScoreKind: Double]]) {
+        guard scores.count >= Self.smallestCount else { return nil }
+        members = Self.kinds.compactMap { kind in
+            let logs = scores.compactMap { $0[kind].map(Self.logarithm) }
+            guard logs.count == scores.count else { return nil }
+            let mean = logs.reduce(0, +) / Double(logs.count)
+            let squares = logs.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+            let deviation = (squares / Double(logs.count - 1)).squareRoot()
+            return Member(kind: kind, meanLog: mean, deviation: max(deviation, 1e-6))
+        }
+        if members.isEmpty { return nil }
+    }
+
+    private static func logarithm(_ score: Double) -> Double { log(max(score, smallestScore)) }
+
+    /// The combined score; nil where one is missing.
+    func value(of scores: [ScoreKind: Double]) -> Double? {
+        var sum = 0.0
+        for member in members {
+            guard let score = scores[member.kind] else { return nil }
+            sum += (Self.logarithm(score) - member.meanLog) / member.deviation
+        }
+        return sum / Double(members.count)
+    }
+}

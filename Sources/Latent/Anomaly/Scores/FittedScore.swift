@@ -1,0 +1,37 @@
+import Torch
+
+/// What is known of a batch of windows once the model has been run on them.
+struct ScoredWindows {
+    /// What the model reads, [B, E].
+    let x: Tensor
+    /// The mean of q(z|x), [B, D].
+    let posteriorMean: Tensor
+    /// Mean over the draws of E[x|z], [B, E].
+    let reconstructed: Tensor
+
+    /// x - E[x], [B, E].
+    func residual() throws -> Tensor { try x - reconstructed }
+}
+
+/// A score whose numbers are fitted to the training windows once the weights are.
+///
+/// One more is one more file in `Scores/`, its case in ``ScoreKind`` and a test.
+protocol FittedScore {
+    /// Fits the numbers to windows of the training part.
+    init(fittedTo windows: ScoredWindows) throws
+
+    /// Takes the numbers from a model file, where they stand under `score.<kind>.<name>`; nil where
+    /// they do not fit.
+    init?(tensors: [String: HostTensor], on device: Device) throws
+
+    /// The numbers, by name.
+    func tensors() throws -> [String: HostTensor]
+
+    /// The score of each window, [B]; above 0, larger is more anomalous.
+    func values(of windows: ScoredWindows) throws -> [Double]
+}
+
+extension Tensor {
+    /// The values and shape, on the host.
+    func host() throws -> HostTensor { HostTensor(shape: shape, values: try floats()) }
+}

@@ -1,0 +1,46 @@
+import Torch
+
+/// The squared Mahalanobis distance of the posterior mean to those of training, for each dimension.
+///
+/// Source: Lee et al., "A simple unified framework for detecting out-of-distribution samples",
+/// NeurIPS 2018, with one class. The covariance is shrunk to its mean variance (Ledoit & Wolf 2004,
+/// with a fixed weight): of a collapsed dimension it says nothing.
+struct LatentDistance: FittedScore {
+    /// [D].
+    private let mean: Tensor
+    /// Σ^(-½), so that distances are lengths, [D, D].
+    private let whitening: Tensor
+
+    private static let shrinkage = 0.05
+
+    init(fittedTo windows: ScoredWindows) throws {
+        let count = Double(windows.posteriorMean.shape[0])
+        mean = try windows.posteriorMean.mean(axes: [0])
+        let centred = try windows.posteriorMean - mean
+        let covariance = try centred.transposed(0, 1).matmul(centred) * (1 / max(1, count - 1))
+        let (values, vectors) = try covariance.symmetricEigen()
+        let average = max(try values.mean().item(), 1e-12)
+        let scales =
+            try values.maximum(Tensor.zeros(shape: [], device: values.device))
+            * (1 - Self.shrinkage) + average * Self.shrinkage
+        let one = try Tensor.full(1, shape: [], device: values.device)
+        whitening = try vectors * (one / scales.squareRoot())  // column by column
+    }
+
+    init?(tensors: [String: HostTensor], on device: Device) throws {
+        guard let mean = tensors["mean"], let whitening = tensors["whitening"],
+            mean.shape.count == 1, whitening.shape == [mean.shape[0], mean.shape[0]]
+        else { return nil }
+        self.mean = try Tensor(mean.values, shape: mean.shape).to(device)
+        self.whitening = try Tensor(whitening.values, shape: whitening.shape).to(device)
+    }
+
+    func tensors() throws -> [String: HostTensor] {
+        ["mean": try mean.host(), "whitening": try whitening.host()]
+    }
+
+    func values(of windows: ScoredWindows) throws -> [Double] {
+        try (windows.posteriorMean - mean).matmul(whitening).squared().mean(axes: [1]).floats()
+            .map(Double.init)
+    }
+}

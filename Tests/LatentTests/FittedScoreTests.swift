@@ -1,0 +1,117 @@
+import Foundation
+import TestSupport
+import Testing
+import Torch
+
+@testable import Latent
+
+@Suite("Fitted scores") struct FittedScoreTests {
+    private struct File: Decodable {
+        struct Windows: Decodable {
+            let x, posteriorMean, reconstructed: OracleArray
+            enum CodingKeys: String, CodingKey {
+                case x, reconstructed
+                case posteriorMean = "posterior_mean"
+            }
+
+            func scored() throws -> ScoredWindows {
+                ScoredWindows(
+                    x: try x.tensor, posteriorMean: try posteriorMean.tensor,
+                    reconstructed: try reconstructed.tensor)
+            }
+        }
+        let new: Windows
+        let neighbours, residual, latent: OracleArray
+    }
+
+    private let file: File = try! Fixtures.expected("scores.json")
+    private let known: File.Windows = try! Fixtures.expected("scores.json")
+
+    private func check<Score: FittedScore>(_ type: Score.Type, against expected: OracleArray) throws
+    {
+        let fitted = try Score(fittedTo: known.scored())
+        let found = try fitted.values(of: file.new.scored()).map { Float($0) }
+        #expect(mismatch(found, expected.values, relative: 1e-4) == nil)
+        let tensors = try fitted.tensors()
+        let read = try #require(try Score(tensors: tensors, on: .cpu))
+        #expect(try read.values(of: file.new.scored()).map { Float($0) } == found)
+        #expect(try Score(tensors: [:], on: .cpu) == nil)
+    }
+
+    @Test("the distance to the nearest three is that of numpy") func neighbours() throws {
+        try check(NeighbourDistance.self, against: file.neighbours)
+    }
+
+    @Test("the distance of the residual is that of numpy") func residual() throws {
+        try check(ResidualDistance.self, against: file.residual)
+    }
+
+    @Test("the distance of the posterior mean is that of numpy") func latent() throws {
+        try check(LatentDistance.self, against: file.latent)
+    }
+
+    @Test("a window that training has is at a third of the sum of its next two distances")
+    func own() throws {
+        let windows = try known.scored()
+        let fitted = try NeighbourDistance(fittedTo: windows)
+        let values = known.x.values
+        let (rows, length) = (known.x.shape[0], known.x.shape[1])
+        let squares = (1..<rows).map { row in
+            (0..<length).reduce(0.0) { sum, column in
+                let difference = Double(values[column]) - Double(values[row * length + column])
+                return sum + difference * difference
+            }
+        }.sorted()
+        let expected = (squares[0] + squares[1]) / 3 / Double(length)
+        #expect(abs(try fitted.values(of: windows)[0] - expected) < 1e-4 * expected)
+    }
+
+    @Test("numbers of a model file that do not fit together are refused")
+    func broken() throws {
+        let weights = [
+            "score.latent.mean": HostTensor(shape: [2], values: [0, 1]),
+            "score.latent.whitening": HostTensor(shape: [3, 1], values: [0, 1, 2]),
+        ]
+        let error = try #require(throws: LatentError.self) {
+            try FittedScores(weights: weights, on: .cpu)
+        }
+        #expect(error.code == .model)
+    }
+}
+
+@Suite("Ensemble") struct EnsembleTests {
+    private func scores(_ mse: [Double], _ neighbours: [Double]) -> [[ScoreKind: Double]] {
+        zip(mse, neighbours).map { [.mse: $0, .neighbours: $1] }
+    }
+
+    @Test("it is the mean of logarithms in deviations from held-out files")
+    func value() throws {
+        // Logarithms ±1 around 2, of deviation √(8/7), and ±2 around -1, of twice that.
+        let signs: [Double] = [1, -1, 1, -1, 1, -1, 1, -1]
+        let ensemble = try #require(
+            Ensemble(
+                fittedTo: scores(
+                    signs.map { exp(2 + $0) }, signs.reversed().map { exp(-1 + 2 * $0) })))
+        let deviation = (8.0 / 7).squareRoot()
+        let found = try #require(ensemble.value(of: [.mse: exp(5), .neighbours: exp(-1.5)]))
+        #expect(abs(found - (3 / deviation - 0.5 / (2 * deviation)) / 2) < 1e-12)
+        #expect(ensemble.value(of: [.mse: 1]) == nil)
+        // A blank file, of which nothing is left, has a score as well.
+        #expect(try #require(ensemble.value(of: [.mse: 0, .neighbours: 0])).isFinite)
+    }
+
+    @Test("too few held-out files, or scores that are missing, give none")
+    func none() {
+        #expect(Ensemble(fittedTo: scores([1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 7])) == nil)
+        #expect(Ensemble(fittedTo: [[ScoreKind: Double]](repeating: [:], count: 20)) == nil)
+    }
+
+    @Test("equal held-out scores leave it finite")
+    func equal() throws {
+        let ensemble = try #require(
+            Ensemble(
+                fittedTo: scores([Double](repeating: 2, count: 9), [Double](repeating: 3, count: 9))
+            ))
+        #expect(try #require(ensemble.value(of: [.mse: 2.5, .neighbours: 2])).isFinite)
+    }
+}
