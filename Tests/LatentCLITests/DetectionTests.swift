@@ -7,7 +7,7 @@ import Testing
 struct DetectionTests {
     private static let discs = Fixtures.path("images/shapes/disc")
     private static let others = Fixtures.path("images/shapes/triangle")
-    private static let quick = ["--epochs", "20", "--threads", "1", "--calibration", "0.2"]
+    private static let quick = ["--epochs", "150", "--threads", "1", "--calibration", "0.2"]
 
     private func record(_ path: String) throws -> [String: Any] {
         try object(try Tool.run(["inspect", path, "--format", "json"]).output)

@@ -201,8 +201,9 @@ struct SoundSample {
     /// From there to the level that one band and frame in a hundred is below.
     let levelRangeNats: Double
 
-    /// Sounds whose bands vary less are steady: motors, fans, hum. Speech varies by more than 2, a
-    /// propeller by 0.6; noise itself, in frames of 32 ms, by about 0.5.
+    /// Sounds whose bands vary less are steady, as of motors, fans and hum.
+    ///
+    /// Speech varies by more than 2, a propeller by 0.6; noise itself, in frames of 32 ms, by 0.5.
     static let steadyNats = 1.2
 
     private static let clipLimit = 100

@@ -61,8 +61,8 @@ public struct GradientCells: MapTransform, Codable, Equatable {
         ).blurred(sigma: spreadSigma).pooled(side: cellSide)
     }
 
-    /// Means below this are of a window without edges: it stays empty. A step of 8 bits in one pixel
-    /// of a thousand is above.
+    /// Means below this are of a window without edges, which stays empty; a step of 8 bits in one
+    /// pixel of a thousand is above.
     private static let smallestMean: Float = 1e-7
 
     func finish(_ window: inout [Float]) {

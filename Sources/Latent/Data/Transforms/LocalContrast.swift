@@ -1,9 +1,9 @@
 import Foundation
 
 /// Local contrast normalisation of logarithms: how far a pixel lies from those near it, in units of
-/// how far pixels lie from those near them around here; light, shadow and strength of texture go,
-/// flaws in it stay. The mean of a window goes too.
+/// how far pixels lie from those near them around here.
 ///
+/// Light, shadow and strength of texture go, flaws in it stay. The mean of a window goes too.
 /// c = log(x + 0.05) at half the size; (c - G₁ c) / (G₂ |c - G₁ c| + 0.02), G₁ and G₂ Gaussian.
 ///
 /// Source: Jarrett et al., "What is the best multi-stage architecture for object recognition?",
