@@ -262,5 +262,5 @@ func logSumExp(_ values: [Double]) -> Double {
 enum Stream: UInt64 {
     case weights = 1
     case split, order, trainingNoise, heldOutNoise, scoring, augmentation, parents, phases
-    case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents
+    case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents, resampling
 }
