@@ -19,7 +19,7 @@ struct DetectionCommand: ParsableCommand {
 
             EXAMPLES
               latent score -m m.safetensors parts/test | latent evaluate detection
-              latent evaluate detection scores.ndjson --normal good --score mse --plot roc.png
+              latent evaluate detection scores.ndjson --score mse --plot roc.png
               latent evaluate detection scores.ndjson --labels truth.csv --format csv
               latent evaluate detection scores.ndjson --maps heat --masks parts/ground_truth
             """)

@@ -117,6 +117,8 @@ public struct DetectionPlot: Sendable {
             points += [panel.point(last, precision), panel.point(recall, precision)]
             last = recall
         }
+        // Flagging the rest finds nothing more, and costs precision.
+        points.append(panel.point(1, curve.share))
         canvas.stroke(points, width: 3, normal)
         if let verdicts = curve.verdicts {
             panel.mark(verdicts.recall, verdicts.precision, atRight: false, on: &canvas)
@@ -125,11 +127,12 @@ public struct DetectionPlot: Sendable {
 
     // MARK: Scores
 
-    private static let binCount = 43
-
     private static func drawScores(_ evaluation: DetectionEvaluation, on canvas: inout Canvas) {
         let ranking = evaluation.ranking
         let scale = ScoreScale(ranking)
+        let count = ranking.normals.count + ranking.strata[0].count
+        // Few items would be a bar each in narrow bins; ten pixels a bin are enough for any number.
+        let binCount = min(max(Int(3 * Double(count).squareRoot()), 12), 43)
         /// The share of a stratum that lies in each bin.
         func shares(_ stratum: Ranking.Stratum) -> [Double] {
             var shares = [Double](repeating: 0, count: binCount)
