@@ -167,6 +167,13 @@ def make_shapes(folder):
     )
 
 
+def write_inbox_labels(folder, kind):
+    """A manifest that says which files were planted, for `latent evaluate detection`."""
+    names = sorted(path.name for path in folder.iterdir() if path.suffix == f".{kind}")
+    write(folder / "labels.csv", "path,label\n" + "".join(
+        f"{name},{name.split('-')[0]}\n" for name in names))
+
+
 def make_image_inbox(folder):
     for index in range(16):
         name = SHAPES[index % 3]
@@ -176,10 +183,11 @@ def make_image_inbox(folder):
         )
     for name in ["star", "cross", "ring", "stripes"]:
         write(folder / f"odd-{name}.png", grey_png(shape(name, generator("image inbox", name))))
+    write_inbox_labels(folder, "png")
     write(
         folder / "README.md",
-        "# Image inbox\n\n16 fresh images like those in `../shapes` (`ok-…`) and 4 of other shapes (`odd-…`).\n"
-        "Made by `Tools/fixtures.py`.\n",
+        "# Image inbox\n\n16 fresh images like those in `../shapes` (`ok-…`) and 4 of other shapes (`odd-…`);\n"
+        "`labels.csv` says which. Made by `Tools/fixtures.py`.\n",
     )
 
 
@@ -400,10 +408,11 @@ def make_audio_inbox(folder):
         )
     for name in ["noise", "buzz", "clicks", "falling"]:
         write(folder / f"odd-{name}.wav", wav(sound(name, generator("audio inbox", name)), RATE)[0])
+    write_inbox_labels(folder, "wav")
     write(
         folder / "README.md",
         "# Sound inbox\n\n12 fresh recordings like those in `../sounds` (`ok-…`) and 4 others (`odd-…`): noise, a buzz,\n"
-        "a tone full of clicks, a falling chirp. Made by `Tools/fixtures.py`.\n",
+        "a tone full of clicks, a falling chirp; `labels.csv` says which is which. Made by\n`Tools/fixtures.py`.\n",
     )
 
 

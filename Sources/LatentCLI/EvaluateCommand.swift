@@ -6,7 +6,7 @@ struct EvaluateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
         abstract: "Measure how good a model is.",
-        subcommands: [LikelihoodCommand.self])
+        subcommands: [DetectionCommand.self, LikelihoodCommand.self])
 }
 
 struct LikelihoodCommand: ParsableCommand {

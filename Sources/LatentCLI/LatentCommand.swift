@@ -19,6 +19,7 @@ struct LatentCommand: ParsableCommand {
               latent train photos -o photos.safetensors
               latent score -m photos.safetensors inbox
               latent augment -m photos.safetensors photos -o more -n 1000
+              latent score -m photos.safetensors test | latent evaluate detection
               latent evaluate likelihood -m photos.safetensors held-out
               latent inspect photos.safetensors
 

@@ -36,10 +36,15 @@ struct Canvas {
     }
 
     /// Colours a rectangle.
-    mutating func fill(x: Int, y: Int, width: Int, height: Int, _ color: Color) {
+    mutating func fill(
+        x: Int, y: Int, width: Int, height: Int, _ color: Color, opacity: Float = 1
+    ) {
         let columns = max(0, x)..<max(0, x, min(self.width, x + width))
         for row in max(0, y)..<max(0, y, min(self.height, y + height)) {
-            for column in columns { pixels[row * self.width + column] = color }
+            for column in columns {
+                let index = row * self.width + column
+                pixels[index] = opacity < 1 ? color.over(pixels[index], opacity: opacity) : color
+            }
         }
     }
 
@@ -61,6 +66,71 @@ struct Canvas {
             guard (0..<width).contains(column), (0..<height).contains(row) else { continue }
             let index = row * width + column
             pixels[index] = color.over(pixels[index], opacity: spot.coverage * opacity)
+        }
+    }
+
+    /// A place between pixels: the middle of the pixel in the top left corner is (0, 0).
+    struct Point: Equatable {
+        var x: Double
+        var y: Double
+    }
+
+    /// Draws connected lines with smooth edges and round ends.
+    mutating func stroke(_ points: [Point], width: Double, _ color: Color) {
+        // Points closer than a quarter of a pixel to the one before would show nothing new.
+        var kept: [Point] = []
+        for (index, point) in points.enumerated() {
+            guard let last = kept.last, index < points.count - 1 else {
+                kept.append(point)
+                continue
+            }
+            if max(abs(point.x - last.x), abs(point.y - last.y)) >= 0.25 { kept.append(point) }
+        }
+        let reach = width / 2 + 1
+        func range(_ values: [Double], _ count: Int) -> Range<Int> {
+            let low = min(max((values.min() ?? 0) - reach, 0), Double(count))
+            let high = min(max((values.max() ?? 0) + reach + 1, low), Double(count))
+            return Int(low)..<Int(high)
+        }
+        let columns = range(kept.map(\.x), self.width)
+        let rows = range(kept.map(\.y), height)
+        // The largest cover of each pixel by any piece: joints are not darker than the rest.
+        var cover = [Float](repeating: 0, count: columns.count * rows.count)
+        for (a, b) in zip(kept, kept.dropFirst()) {
+            let (dx, dy) = (b.x - a.x, b.y - a.y)
+            let square = dx * dx + dy * dy
+            for row in range([a.y, b.y], height) {
+                for column in range([a.x, b.x], self.width) {
+                    let (x, y) = (Double(column) - a.x, Double(row) - a.y)
+                    let along = square > 0 ? min(max((x * dx + y * dy) / square, 0), 1) : 0
+                    let (left, up) = (x - along * dx, y - along * dy)
+                    let distance = (left * left + up * up).squareRoot()
+                    let index =
+                        (row - rows.lowerBound) * columns.count + column - columns.lowerBound
+                    let share = Float(min(max(width / 2 + 0.5 - distance, 0), 1))
+                    cover[index] = max(cover[index], share)
+                }
+            }
+        }
+        for row in rows {
+            for column in columns {
+                let share = cover[
+                    (row - rows.lowerBound) * columns.count + column - columns.lowerBound]
+                let index = row * self.width + column
+                if share > 0 { pixels[index] = color.over(pixels[index], opacity: share) }
+            }
+        }
+    }
+
+    /// Draws a straight line of dashes.
+    mutating func dashes(from a: Point, to b: Point, width: Double = 1.5, _ color: Color) {
+        let length = ((b.x - a.x) * (b.x - a.x) + (b.y - a.y) * (b.y - a.y)).squareRoot()
+        func point(_ place: Double) -> Point {
+            let share = length > 0 ? min(place / length, 1) : 0
+            return Point(x: a.x + share * (b.x - a.x), y: a.y + share * (b.y - a.y))
+        }
+        for start in stride(from: 0, through: length, by: 11) {
+            stroke([point(start), point(start + 6)], width: width, color)
         }
     }
 

@@ -1,0 +1,75 @@
+import Foundation
+import Latent
+
+/// Writes a line for each figure of detection (schema 1).
+struct DetectionWriter {
+    private let output: StandardOutput
+    private let format: RowFormat
+
+    private static let schema = 1
+    private static let columns = ["metric", "class", "value", "low", "high", "interval"]
+
+    init(_ output: StandardOutput, format: RowFormat) {
+        self.output = output
+        self.format = format
+    }
+
+    /// Writes the header, where the format has one.
+    func begin() throws {
+        switch format {
+        case .ndjson: break
+        case .csv, .tsv: try output.line(format.separated(Self.columns))
+        case .table: try output.line(Self.row("value", "low", "high", "metric", "class"))
+        }
+    }
+
+    private static func row(
+        _ value: String, _ low: String, _ high: String, _ metric: String, _ name: String
+    ) -> String {
+        func left(_ text: String) -> String {
+            String(repeating: " ", count: max(0, 10 - text.count)) + text
+        }
+        let figures = "\(left(value)) \(left(low)) \(left(high))  \(metric)"
+        guard !name.isEmpty else { return figures }
+        return figures + String(repeating: " ", count: max(0, 18 - metric.count)) + " "
+            + name.onOneLine
+    }
+
+    /// Writes a figure.
+    func write(_ figure: DetectionEvaluation.Figure) throws {
+        switch format {
+        case .ndjson:
+            var line = JSONLine()
+            line.add("schema", Self.schema)
+            line.add("metric", figure.metric.rawValue)
+            line.add("class", figure.className)
+            if figure.metric.isCount {
+                line.add("value", Int(figure.value))
+            } else {
+                line.add("value", figure.value)
+            }
+            line.add("low", figure.low)
+            line.add("high", figure.high)
+            line.add("interval", figure.interval?.rawValue)
+            try output.line(line.text)
+        case .csv, .tsv:
+            let value = figure.metric.isCount ? "\(Int(figure.value))" : "\(figure.value)"
+            try output.line(
+                format.separated([
+                    figure.metric.rawValue, figure.className ?? "", value,
+                    figure.low.map { "\($0)" } ?? "", figure.high.map { "\($0)" } ?? "",
+                    figure.interval?.rawValue ?? "",
+                ]))
+        case .table:
+            let isScore = figure.metric == .bestF1Threshold && abs(figure.value) >= 10
+            let digits = figure.metric.isCount ? 0 : isScore ? 2 : 4
+            func text(_ value: Double?) -> String {
+                value.map { LatentCLI.format($0, digits: digits) } ?? "-"
+            }
+            try output.line(
+                Self.row(
+                    text(figure.value), text(figure.low), text(figure.high),
+                    figure.metric.rawValue, figure.className ?? ""))
+        }
+    }
+}
