@@ -4,7 +4,7 @@
 
 DATA has train/ and test/ with grey PNGs. Network (`conv` or `resnet`), initialisation,
 fused AdamW with its rise and cosine fall, KL warm-up, loss scaled to one element, clipping, moving
-average of the weights, light variation of the inputs (small shifts, rotations, contrast) and choice
+average of the weights, light variation of the inputs (small shifts, rotations and scalings) and choice
 of the best epoch by the held-out bound are those of `latent train`; random numbers, and with them
 the division into training and held-out part, are its own.
 
@@ -34,7 +34,7 @@ LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-5
 GRADIENT_CLIP = 1.0
 LOG_VARIANCES = (-8, 4)
-SHIFT, ROTATION_DEGREES, GAIN = 0.04, 5, 0.05
+SHIFT, ROTATION_DEGREES, SCALE = 0.04, 5, 0.05
 
 
 def read(folder, size):
@@ -108,7 +108,8 @@ class VAE(nn.Module):
 
 
 def vary(x):
-    """Each picture rotated around its centre and shifted, bilinear, edges repeated; contrast."""
+    """Each picture rotated and scaled around its centre and shifted, bilinear, edges repeated; black
+    and white again."""
     count, _, height, width = x.shape
 
     def signed(limit):
@@ -120,11 +121,12 @@ def vary(x):
         torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2,
         indexing="ij")
     dy, dx = y - down, x_place - right
-    from_y = angle.cos() * dy - angle.sin() * dx
-    from_x = angle.sin() * dy + angle.cos() * dx
+    size = 1 / (1 + signed(SCALE))
+    from_y = (angle.cos() * dy - angle.sin() * dx) * size
+    from_x = (angle.sin() * dy + angle.cos() * dx) * size
     grid = torch.stack([from_x * 2 / (width - 1), from_y * 2 / (height - 1)], -1)
     moved = F.grid_sample(x, grid, padding_mode="border", align_corners=True)
-    return (moved * (1 + signed(GAIN))[..., None]).clamp(0, 1)
+    return (moved >= 0.5).float()
 
 
 def train(args, pictures):

@@ -14,6 +14,8 @@ public struct TrainingRun {
         case failure(ItemFailure)
         /// What was decided from the data.
         case planned(Summary)
+        /// One of several views is next, counted from 1.
+        case view(name: String, number: Int, of: Int)
         /// The weights are being fitted.
         case training(TrainingEvent)
         /// Held-out items are being scored.
@@ -68,6 +70,11 @@ public struct TrainingRun {
 
         /// The file that an interrupted run goes on from.
         public var checkpointPath: String { output + ".checkpoint" }
+
+        /// The same of one of several views.
+        func checkpointPath(ofView index: Int) -> String {
+            index == 0 ? checkpointPath : "\(checkpointPath).\(index + 1)"
+        }
     }
 
     /// Fewer items than this are no data set.
@@ -128,48 +135,146 @@ public struct TrainingRun {
                 .usage, "the shares leave none of the \(survey.items.count) files to train on",
                 hint: "use a smaller --validation or --calibration")
         }
-        let training = try WindowSource(
-            split.training, preprocessing: plan.preprocessing,
-            threadCount: environment.readerCount, conditioning: plan.model.conditioning)
-        let heldOut = try WindowSource(
-            split.heldOut, preprocessing: plan.preprocessing,
-            threadCount: environment.readerCount, conditioning: plan.model.conditioning,
-            cacheByteLimit: 32 << 20)
-        var configuration = trainingConfiguration(windowCount: training.windowCount, plan: plan)
-        configuration.heldOutShare = configuredShares.heldOut
-        configuration.calibrationShare = configuredShares.calibration
-        try checkMemory(plan.model, batchSize: min(configuration.batchSize, training.windowCount))
+        let jobs = try plan.views.map { view in
+            try ViewJob(view, split: split, readerCount: environment.readerCount) {
+                var configuration = trainingConfiguration(
+                    windowCount: $0, plan: plan, view: view)
+                configuration.heldOutShare = configuredShares.heldOut
+                configuration.calibrationShare = configuredShares.calibration
+                return configuration
+            }
+        }
+        for job in jobs {
+            try checkMemory(
+                job.plan.model,
+                batchSize: min(job.configuration.batchSize, job.training.windowCount))
+        }
         let labels = Set(survey.items.compactMap(\.item.label)).sorted()
         try onEvent(
             .planned(
                 Summary(
                     itemCount: survey.items.count, failureCount: survey.failures.count,
-                    windowCount: training.windowCount, labelCount: labels.count,
+                    windowCount: jobs[0].training.windowCount, labelCount: labels.count,
                     trainingCount: split.training.count, heldOutCount: split.heldOut.count,
-                    calibrationCount: split.calibration.count, model: plan.model,
-                    latentDimensionCount: plan.model.latentDimensionCount,
-                    preprocessing: plan.preprocessing, training: configuration,
+                    calibrationCount: split.calibration.count, model: plan.primary.model,
+                    latentDimensionCount: plan.primary.model.latentDimensionCount,
+                    preprocessing: plan.primary.preprocessing, training: jobs[0].configuration,
                     purpose: plan.purpose, viewReason: plan.viewReason)))
 
         let fingerprint = Self.fingerprint(survey)
         let team = environment.group.map(Team.init) ?? .alone
-        try checkTeam(team, model: plan.model)
+        try checkTeam(team, model: plan.primary.model)
+        var outcomes: [Trainer.Outcome] = []
+        for (index, job) in jobs.enumerated() {
+            if jobs.count > 1 {
+                try onEvent(
+                    .view(
+                        name: job.plan.preprocessing.viewName, number: index + 1, of: jobs.count))
+            }
+            outcomes.append(
+                try fit(
+                    job, planText: try Self.planText(job, fingerprint: fingerprint), team: team,
+                    checkpointPath: environment.checkpointPath(ofView: index),
+                    reportFolder: index == 0 ? environment.reportFolder : nil, domain: domain))
+        }
+        guard team.rank == 0 else { return nil }
+
+        var detector = Detector(
+            views: try zip(jobs, outcomes).map { job, outcome in
+                DetectorView(
+                    model: outcome.model, preprocessing: job.plan.preprocessing,
+                    aggregate: job.plan.aggregate,
+                    fitted: plan.purpose == .detection
+                        ? try FittedScores(
+                            fittedTo: outcome.model, source: job.training,
+                            drawCount: request.drawCount, seed: request.seed)
+                        : FittedScores())
+            })
+        if plan.purpose == .detection {
+            detector.ensemble = Ensemble(
+                fittedTo: try scores(of: split.heldOut, by: detector).map {
+                    [$0.values] + $0.further
+                })
+        }
+        let calibration = try calibrate(detector, on: split.calibration)
+        let first = outcomes[0]
+        var record = ModelRecord(
+            configuration: plan.primary.model, preprocessing: plan.primary.preprocessing,
+            aggregate: plan.primary.aggregate,
+            furtherViews: plan.views.dropFirst().map {
+                ModelRecord.View(
+                    configuration: $0.model, preprocessing: $0.preprocessing,
+                    aggregate: $0.aggregate)
+            }, labels: labels, outputSize: nil, outputBitDepth: nil, outputReferenceLevel: nil,
+            training: .init(
+                configuration: jobs[0].configuration, trainingItemCount: split.training.count,
+                heldOutItemCount: split.heldOut.count,
+                calibrationItemCount: split.calibration.count,
+                unreadableItemCount: survey.failures.count, dataFingerprint: fingerprint,
+                bestEpoch: first.bestEpoch, epochs: first.history),
+            purpose: plan.purpose,
+            scoreKind: detector.ensemble == nil ? .reconstructionProbability : .ensemble,
+            ensemble: detector.ensemble, calibration: calibration, drawCount: request.drawCount,
+            writtenBy: "latent \(LatentVersion.current), libtorch \(Runtime.libtorchVersion)")
+        try describeOutput(
+            &record, survey: survey, plan: plan.primary, training: split.training)
+        let file = try ModelFile(
+            record: record, parts: detector.views.map { ($0.model, $0.fitted) })
+        try file.write(to: environment.output, overwrite: environment.overwrites)
+        for index in jobs.indices {
+            try? FileManager.default.removeItem(
+                atPath: environment.checkpointPath(ofView: index))
+        }
+        if let outcome = outcomes.first(where: { $0.failure != nil }), let failure = outcome.failure
+        {
+            throw LatentError(
+                failure.code,
+                failure.message + "; the model of epoch \(outcome.bestEpoch) was saved to "
+                    + environment.output, hint: failure.hint)
+        }
+        return file
+    }
+
+    /// One view, and what its network is fitted to.
+    private struct ViewJob {
+        let plan: ViewPlan
+        let training: WindowSource
+        let heldOut: WindowSource
+        let configuration: TrainingConfiguration
+
+        init(
+            _ plan: ViewPlan, split: Split, readerCount: Int,
+            configuration: (_ windowCount: Int) -> TrainingConfiguration
+        ) throws {
+            self.plan = plan
+            training = try WindowSource(
+                split.training, preprocessing: plan.preprocessing, threadCount: readerCount,
+                conditioning: plan.model.conditioning)
+            heldOut = try WindowSource(
+                split.heldOut, preprocessing: plan.preprocessing, threadCount: readerCount,
+                conditioning: plan.model.conditioning, cacheByteLimit: 32 << 20)
+            self.configuration = configuration(training.windowCount)
+        }
+    }
+
+    private func fit(
+        _ job: ViewJob, planText: String, team: Team, checkpointPath: String,
+        reportFolder: String?, domain: Domain
+    ) throws -> Trainer.Outcome {
         let report =
             team.rank == 0
-            ? try environment.reportFolder.map {
+            ? try reportFolder.map {
                 try TrainingReport(
                     folder: $0, domain: domain, seed: request.seed,
                     exhibits: Array(
                         Self.exhibits(
-                            heldOut.items.isEmpty ? training : heldOut, limit: 16
+                            job.heldOut.items.isEmpty ? job.training : job.heldOut, limit: 16
                         ).joined()))
             } : nil
         let outcome = try Trainer(
             Trainer.Job(
-                configuration: configuration, model: plan.model, training: training,
-                heldOut: heldOut,
-                plan: try Self.planText(plan, configuration, fingerprint: fingerprint),
-                checkpointPath: environment.checkpointPath,
+                configuration: job.configuration, model: job.plan.model, training: job.training,
+                heldOut: job.heldOut, plan: planText, checkpointPath: checkpointPath,
                 checkpointInterval: environment.checkpointInterval, team: team),
             device: environment.device,
             observer: Trainer.Observer(
@@ -184,45 +289,9 @@ public struct TrainingRun {
                 inspect: { try report?.record($1, model: $0) },
                 shouldStop: environment.shouldStop)
         ).run(resuming: environment.resumes)
-        guard team.rank == 0 else { return nil }
         try report?.finish(
-            model: outcome.model, windows: Self.exhibits(training, limit: Self.mapLimit))
-
-        var detector = Detector(model: outcome.model, plan: plan)
-        if plan.purpose == .detection {
-            detector.fitted = try FittedScores(
-                fittedTo: outcome.model, source: training, drawCount: request.drawCount,
-                seed: request.seed)
-            detector.ensemble = Ensemble(
-                fittedTo: try scores(of: split.heldOut, by: detector).map(\.values))
-        }
-        let calibration = try calibrate(detector, on: split.calibration)
-        var record = ModelRecord(
-            configuration: plan.model, preprocessing: plan.preprocessing,
-            aggregate: plan.aggregate, labels: labels, outputSize: nil, outputBitDepth: nil,
-            outputReferenceLevel: nil,
-            training: .init(
-                configuration: configuration, trainingItemCount: split.training.count,
-                heldOutItemCount: split.heldOut.count,
-                calibrationItemCount: split.calibration.count,
-                unreadableItemCount: survey.failures.count, dataFingerprint: fingerprint,
-                bestEpoch: outcome.bestEpoch, epochs: outcome.history),
-            purpose: plan.purpose,
-            scoreKind: detector.ensemble == nil ? .reconstructionProbability : .ensemble,
-            ensemble: detector.ensemble, calibration: calibration, drawCount: request.drawCount,
-            writtenBy: "latent \(LatentVersion.current), libtorch \(Runtime.libtorchVersion)")
-        try describeOutput(&record, survey: survey, plan: plan, training: split.training)
-        let file = try ModelFile(
-            record: record, model: outcome.model, fitted: detector.fitted)
-        try file.write(to: environment.output, overwrite: environment.overwrites)
-        try? FileManager.default.removeItem(atPath: environment.checkpointPath)
-        if let failure = outcome.failure {
-            throw LatentError(
-                failure.code,
-                failure.message + "; the model of epoch \(outcome.bestEpoch) was saved to "
-                    + environment.output, hint: failure.hint)
-        }
-        return file
+            model: outcome.model, windows: Self.exhibits(job.training, limit: Self.mapLimit))
+        return outcome
     }
 
     /// Windows that a latent map shows, at most.
@@ -292,7 +361,7 @@ public struct TrainingRun {
     }
 
     private func trainingConfiguration(
-        windowCount: Int, plan: TrainingPlan
+        windowCount: Int, plan: TrainingPlan, view: ViewPlan
     ) -> TrainingConfiguration {
         var configuration = TrainingConfiguration(
             windowCount: windowCount,
@@ -305,13 +374,13 @@ public struct TrainingRun {
         if let value = request.gradientClip { configuration.gradientClip = value }
         if let value = request.klWarmupShare { configuration.klWarmupShare = value }
         if let value = request.falseAlarmRate { configuration.falseAlarmRate = value }
-        configuration.freeNats = request.freeNats ?? (plan.model.layerCount > 1 ? 2 : 0)
+        configuration.freeNats = request.freeNats ?? (view.model.layerCount > 1 ? 2 : 0)
         if let value = request.averageDecay { configuration.averageDecay = value }
         configuration.balance = request.balance
         configuration.precision = request.precision ?? .float32
         let usual = plan.purpose == .detection ? TrainingRequest.Augmentation.off : .light
         if request.augmentation ?? usual == .light {
-            configuration.augmentation = .light(for: plan.preprocessing)
+            configuration.augmentation = .light(for: view.preprocessing)
         }
         return configuration
     }
@@ -325,13 +394,11 @@ public struct TrainingRun {
         return ContentHash(of: bytes).description
     }
 
-    private static func planText(
-        _ plan: TrainingPlan, _ configuration: TrainingConfiguration, fingerprint: String
-    ) throws -> String {
+    private static func planText(_ job: ViewJob, fingerprint: String) throws -> String {
         let encoder = ModelFile.encoder
         let parts = [
-            try encoder.encode(plan.model), try encoder.encode(plan.preprocessing),
-            try encoder.encode(configuration),
+            try encoder.encode(job.plan.model), try encoder.encode(job.plan.preprocessing),
+            try encoder.encode(job.configuration),
         ].map { String(decoding: $0, as: UTF8.self) }
         return (parts + [fingerprint]).joined(separator: "\n")
     }
@@ -339,11 +406,9 @@ public struct TrainingRun {
     /// More calibration scores than this add nothing to a rate of 1 in 1,000.
     private static let calibrationLimit = 20_000
 
-    /// A model with what is fitted to it for scoring.
+    /// The views of a model, and how their scores become one.
     private struct Detector {
-        let model: VAE
-        let plan: TrainingPlan
-        var fitted = FittedScores()
+        let views: [DetectorView]
         var ensemble: Ensemble?
     }
 
@@ -364,9 +429,7 @@ public struct TrainingRun {
         var configuration = Scorer.Configuration(drawCount: request.drawCount)
         configuration.readerCount = environment.readerCount
         let scorer = Scorer(
-            model: detector.model, preprocessing: detector.plan.preprocessing,
-            aggregate: detector.plan.aggregate, fitted: detector.fitted,
-            ensemble: detector.ensemble, configuration: configuration)
+            detector.views, ensemble: detector.ensemble, configuration: configuration)
         var scores: [ItemScore] = []
         try scorer.score(chosen.lazy.map(\.item)) { item, result in
             switch result {
@@ -382,7 +445,7 @@ public struct TrainingRun {
 
     /// What generated files look like: the usual size and depth, or the usual level.
     private func describeOutput(
-        _ record: inout ModelRecord, survey: Survey, plan: TrainingPlan,
+        _ record: inout ModelRecord, survey: Survey, plan: ViewPlan,
         training: [SurveyedItem]
     ) throws {
         switch plan.preprocessing.view {

@@ -92,7 +92,18 @@ struct InspectCommand: ParsableCommand {
                         + " nats; KL \(LatentCLI.format(best.rate)) nats"
                 ))
         }
-        for kind in ScoreKind.allCases {
+        for view in record.furtherViews {
+            let shape = view.configuration
+            rows.append(
+                (
+                    "further view",
+                    "\(view.preprocessing.viewName), \(shape.channelCount)×\(shape.height)×"
+                        + "\(shape.width), \(view.preprocessing.windowing.mode.rawValue), "
+                        + "\(shape.architecture.rawValue) \(shape.widths), latent "
+                        + "\(shape.latentCount)"
+                ))
+        }
+        for kind in ScoreKind.allCases where loaded.file.scoreKinds.contains(kind) {
             let count = record.calibration.scores(kind).count
             let threshold = record.calibration.threshold(kind)
             let digits = kind == .mse ? 5 : 2

@@ -97,7 +97,7 @@ struct ScoreCommand: ParsableCommand {
         let output = StandardOutput()
         var writer = ScoreWriter(
             output, format: format ?? (output.isTerminal ? .table : .ndjson), kind: kind,
-            threshold: threshold)
+            threshold: threshold, furtherViews: record.furtherViews.map(\.preprocessing.viewName))
         try writer.begin()
         var counts = (files: 0, flagged: 0, failed: 0)
         var conversions: Set<String> = []

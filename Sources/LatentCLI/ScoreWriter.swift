@@ -13,6 +13,7 @@ struct ScoreWriter {
     private let format: RowFormat
     private let kind: ScoreKind
     private let threshold: Double?
+    private let furtherViews: [String]
 
     private static let schema = 1
     private static let columns =
@@ -28,11 +29,23 @@ struct ScoreWriter {
         ("latent", .latent, 1), ("neighbours", .neighbours, 1), ("ensemble", .ensemble, 1),
     ]
 
-    init(_ output: StandardOutput, format: RowFormat, kind: ScoreKind, threshold: Double?) {
+    init(
+        _ output: StandardOutput, format: RowFormat, kind: ScoreKind, threshold: Double?,
+        furtherViews: [String] = []
+    ) {
+        self.furtherViews = furtherViews
         self.output = output
         self.format = format
         self.kind = kind
         self.threshold = threshold
+    }
+
+    private static func components(
+        _ values: [ScoreKind: Double]
+    ) -> [(name: String, value: Double?)] {
+        components.map { component in
+            (component.name, values[component.kind].map { $0 * component.sign })
+        }
     }
 
     /// Writes the header, where the format has one.
@@ -59,9 +72,7 @@ struct ScoreWriter {
     /// Writes the line of a file that was scored.
     func write(_ item: Item, _ score: ItemScore, pValue: Double?, isAnomaly: Bool?) throws {
         let value = score.values[kind] ?? .nan
-        let components = Self.components.map { component in
-            (component.name, score.values[component.kind].map { $0 * component.sign })
-        }
+        let components = Self.components(score.values)
         switch format {
         case .ndjson:
             var line = JSONLine()
@@ -74,9 +85,14 @@ struct ScoreWriter {
             line.add("p_value", pValue)
             line.add("anomaly", isAnomaly)
             line.add("windows", score.windowCount)
-            var inner = JSONLine()
-            for case (let name, let value?) in components { inner.add(name, value) }
-            line.add("components", inner)
+            line.add("components", JSONLine(components))
+            if !furtherViews.isEmpty {
+                var views = JSONLine()
+                for (name, values) in zip(furtherViews, score.further) {
+                    views.add(name, JSONLine(Self.components(values)))
+                }
+                line.add("views", views)
+            }
             try output.line(line.text)
         case .csv, .tsv:
             let figures: [String?] = [
@@ -138,6 +154,11 @@ struct JSONLine {
     private var members: [String] = []
 
     init() {}
+
+    /// An object of the figures that there are.
+    init(_ figures: [(name: String, value: Double?)]) {
+        for case (let name, let value?) in figures { add(name, value) }
+    }
 
     /// The line of a file that could not be read, which is the same for every verb.
     init(schema: Int, _ item: Item, _ error: ItemError) {

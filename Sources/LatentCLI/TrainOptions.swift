@@ -136,20 +136,20 @@ struct ModelOptions: ParsableArguments {
 }
 
 struct WindowOptions: ParsableArguments {
-    enum View: String, CaseIterable, ExpressibleByArgument {
-        case auto, pixels, logMel = "log-mel", smooth, gradients, contrast
-    }
     enum Level: String, CaseIterable, ExpressibleByArgument { case kept, removed }
     enum Cut: String, CaseIterable, ExpressibleByArgument { case whole, grid }
     enum Colour: String, CaseIterable, ExpressibleByArgument { case grey, rgb }
 
     @Option(
-        help: """
+        name: [.customLong("view"), .customLong("views")],
+        help: ArgumentHelp(
+            """
             What the model reads: auto; pixels or log-mel, as they are; and to detect smooth, \
             blurred at half the size; gradients, where edges point whatever their contrast; \
-            contrast, how values differ from those around them.
-            """)
-    var view = View.auto
+            contrast, how values differ from those around them. Several are trained one after the \
+            other, and their scores combined (auto).
+            """, valueName: "name,…"))
+    var view: NameList?
 
     @Option(
         help: """
@@ -213,7 +213,7 @@ struct WindowOptions: ParsableArguments {
     }
 
     func apply(to request: inout TrainingRequest) {
-        request.viewName = view == .auto ? nil : view.rawValue
+        request.viewNames = view?.values == ["auto"] ? [] : view?.values ?? []
         request.keepsLevel = level.map { $0 == .kept }
         request.windowSize = size.map { ($0.height, $0.width) }
         request.windowing = windows.map { $0 == .whole ? .whole : .grid }

@@ -24,6 +24,9 @@ final class TrainingReporter {
             console.warning("\(failure.item.path): \(failure.error.message)")
         case .planned(let summary):
             plan(summary)
+        case .view(let name, let number, let count):
+            console.note("view \(number) of \(count): \(name)")
+            lastEpochNote = .distantPast
         case .training(let event):
             training(event)
         case .calibrating(let count):
@@ -109,9 +112,10 @@ final class TrainingReporter {
         let calibration = file.record.calibration
         let rate = calibration.falseAlarmRate
         let count = calibration.scores(.reconstructionProbability).count
-        if let threshold = calibration.threshold(.reconstructionProbability) {
+        let kind = file.record.scoreKind
+        if let threshold = calibration.threshold(kind) {
             console.note(
-                "threshold \(format(threshold)) nats at \(rate * 100) % false alarms, from "
+                "threshold \(format(threshold)) (\(kind.rawValue)) at \(rate * 100) % false alarms, from "
                     + "\(count) held-out files")
         } else {
             console.warning(

@@ -76,6 +76,39 @@ struct DetectionTests {
         #expect(try lines(scored).allSatisfy { ($0["score"] as? Double)?.isFinite == true })
     }
 
+    @Test("several views are trained into one model, and an interrupted run goes on to the byte")
+    func severalViews() throws {
+        let folder = try TemporaryFolder()
+        let flags = ["--views", "gradients,smooth"] + Self.quick
+        let trained = try Tool.run(["train", Self.discs, "-o", folder / "m"] + flags)
+        #expect(trained.status == 0, "\(trained.errors)")
+        #expect(trained.errors.contains("view 2 of 2: smooth"))
+        let further = try #require(record(folder / "m")["furtherViews"] as? [[String: Any]])
+        #expect(further.count == 1)
+        #expect(try Tool.run(["inspect", folder / "m"]).output.contains("further view"))
+        let scored = try Tool.run(["score", "-m", folder / "m", Self.others, "--quiet"])
+        for line in try lines(scored) {
+            let views = try #require(line["views"] as? [String: [String: Double]])
+            #expect(Set(views.keys) == ["smooth"])
+            #expect(views["smooth"]?["mse"]?.isFinite == true)
+            #expect((line["score"] as? Double)?.isFinite == true)
+        }
+        // The first view alone is the same model.
+        let alone = try Tool.run(
+            ["train", Self.discs, "-o", folder / "a", "--view", "gradients"] + Self.quick)
+        #expect(alone.status == 0)
+        func residuals(_ model: String) throws -> [Double] {
+            try lines(Tool.run(["score", "-m", model, Self.others, "--quiet"])).compactMap {
+                ($0["components"] as? [String: Double])?["residual"]
+            }
+        }
+        #expect(try residuals(folder / "a") == residuals(folder / "m"))
+        // Resumed where nothing is left to do but to put the file together.
+        let again = try Tool.run(
+            ["train", Self.discs, "-o", folder / "m", "--resume", "--force"] + flags)
+        #expect(again.status == 0)
+    }
+
     @Test("recordings keep their level where they are steady, or where that is asked for")
     func level() throws {
         let folder = try TemporaryFolder()

@@ -80,8 +80,8 @@ import Torch
 }
 
 @Suite("Ensemble") struct EnsembleTests {
-    private func scores(_ mse: [Double], _ neighbours: [Double]) -> [[ScoreKind: Double]] {
-        zip(mse, neighbours).map { [.mse: $0, .neighbours: $1] }
+    private func scores(_ mse: [Double], _ neighbours: [Double]) -> [[[ScoreKind: Double]]] {
+        zip(mse, neighbours).map { [[.mse: $0, .neighbours: $1]] }
     }
 
     @Test("it is the mean of logarithms in deviations from held-out files")
@@ -93,17 +93,30 @@ import Torch
                 fittedTo: scores(
                     signs.map { exp(2 + $0) }, signs.reversed().map { exp(-1 + 2 * $0) })))
         let deviation = (8.0 / 7).squareRoot()
-        let found = try #require(ensemble.value(of: [.mse: exp(5), .neighbours: exp(-1.5)]))
+        let found = try #require(ensemble.value(of: [[.mse: exp(5), .neighbours: exp(-1.5)]]))
         #expect(abs(found - (3 / deviation - 0.5 / (2 * deviation)) / 2) < 1e-12)
-        #expect(ensemble.value(of: [.mse: 1]) == nil)
+        #expect(ensemble.value(of: [[.mse: 1]]) == nil)
         // A blank file, of which nothing is left, has a score as well.
-        #expect(try #require(ensemble.value(of: [.mse: 0, .neighbours: 0])).isFinite)
+        #expect(try #require(ensemble.value(of: [[.mse: 0, .neighbours: 0]])).isFinite)
     }
 
     @Test("too few held-out files, or scores that are missing, give none")
     func none() {
         #expect(Ensemble(fittedTo: scores([1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 7])) == nil)
-        #expect(Ensemble(fittedTo: [[ScoreKind: Double]](repeating: [:], count: 20)) == nil)
+        #expect(Ensemble(fittedTo: [[[ScoreKind: Double]]](repeating: [[:]], count: 20)) == nil)
+    }
+
+    @Test("several views are members of one ensemble, each with its own scale")
+    func views() throws {
+        let both = [1.0, 2, 3, 4, 5, 6, 7, 8].map { [[ScoreKind.mse: $0], [.mse: 100 * $0 * $0]] }
+        let ensemble = try #require(Ensemble(fittedTo: both))
+        #expect(ensemble.members.map(\.view) == [0, 1])
+        // The second is the square of the first: in deviations of logarithms they are the same.
+        let first = try #require(Ensemble(fittedTo: both.map { [$0[0]] }))
+        let alone = try #require(first.value(of: [[.mse: 20]]))
+        let together = try #require(ensemble.value(of: [[.mse: 20], [.mse: 40_000]]))
+        #expect(abs(alone - together) < 1e-9)
+        #expect(ensemble.value(of: [[.mse: 20]]) == nil)
     }
 
     @Test("equal held-out scores leave it finite")
@@ -112,6 +125,6 @@ import Torch
             Ensemble(
                 fittedTo: scores([Double](repeating: 2, count: 9), [Double](repeating: 3, count: 9))
             ))
-        #expect(try #require(ensemble.value(of: [.mse: 2.5, .neighbours: 2])).isFinite)
+        #expect(try #require(ensemble.value(of: [[.mse: 2.5, .neighbours: 2]])).isFinite)
     }
 }

@@ -30,8 +30,10 @@ import Torch
         configuration.seed = seed
         configuration.readerCount = readers
         let scorer = Scorer(
-            model: try model(), preprocessing: preprocessing, aggregate: aggregate,
-            configuration: configuration)
+            [
+                DetectorView(
+                    model: try model(), preprocessing: preprocessing, aggregate: aggregate)
+            ], configuration: configuration)
         var lines: [Line] = []
         try scorer.score(items) { item, result in
             switch result {
@@ -187,8 +189,10 @@ import Torch
     func receiverThrows() throws {
         struct Full: Error {}
         let scorer = Scorer(
-            model: try Self.model(), preprocessing: .whole(), aggregate: .mean,
-            configuration: .init(drawCount: 1))
+            [
+                DetectorView(
+                    model: try Self.model(), preprocessing: .whole(), aggregate: .mean)
+            ], configuration: .init(drawCount: 1))
         var count = 0
         #expect(throws: Full.self) {
             try scorer.score(fixtureItems("images/inbox", .image)) { _, _ in

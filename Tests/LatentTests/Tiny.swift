@@ -81,7 +81,7 @@ extension ModelFile {
             windowCount: 100, batchSize: nil, epochCount: 3, patience: nil)
         let record = ModelRecord(
             configuration: model.configuration, preprocessing: preprocessing, aggregate: .mean,
-            labels: labels,
+            furtherViews: [], labels: labels,
             outputSize: preprocessing.domain == .image
                 ? [preprocessing.windowing.height, preprocessing.windowing.width] : nil,
             outputBitDepth: preprocessing.domain == .image ? 8 : nil,

@@ -132,6 +132,7 @@ import Torch
             {
                 $0.purpose = .detection
                 $0.windowSize = nil
+                $0.viewNames = ["gradients", "smooth"]
             }
         ),
         ("vamp", { $0.objective = ObjectiveConfiguration(.vamp) }),
@@ -155,7 +156,8 @@ import Torch
         var request = Self.request()
         try #require(Self.members.first { $0.0 == name }).1(&request)
         try train(request, as: "whole")
-        for stop in [3, 9] {
+        // The last is in the second of two views.
+        for stop in name == "detection" ? [3, 9, 27] : [3, 9] {
             _ = try #require(throws: LatentError.self) {
                 try train(request, as: "part", stops: stop)
             }

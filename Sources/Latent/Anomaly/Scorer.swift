@@ -1,10 +1,13 @@
+import Media
 import Torch
 
 /// The figures of one file.
 public struct ItemScore: Sendable {
     /// Each kind of score, aggregated over the windows; larger is more anomalous.
     public let values: [ScoreKind: Double]
-    /// Number of windows.
+    /// The same of the model's further views.
+    public let further: [[ScoreKind: Double]]
+    /// Number of windows of the first view.
     public let windowCount: Int
     /// SHA-256 of the file.
     public let hash: ContentHash
@@ -35,10 +38,7 @@ public final class Scorer {
         public init(drawCount: Int) { self.drawCount = drawCount }
     }
 
-    private let model: VAE
-    private let preprocessing: Preprocessing
-    private let aggregate: Aggregate
-    private let fitted: FittedScores
+    private let views: [DetectorView]
     private let ensemble: Ensemble?
     private let configuration: Configuration
 
@@ -49,36 +49,37 @@ public final class Scorer {
         file: ModelFile, device: Device, configuration: Configuration
     ) throws {
         self.init(
-            model: try file.model(on: device), preprocessing: file.record.preprocessing,
-            aggregate: file.record.aggregate,
-            fitted: try FittedScores(weights: file.weights, on: device),
-            ensemble: file.record.ensemble, configuration: configuration)
+            try file.views(on: device), ensemble: file.record.ensemble,
+            configuration: configuration)
     }
 
-    init(
-        model: VAE, preprocessing: Preprocessing, aggregate: Aggregate,
-        fitted: FittedScores = FittedScores(), ensemble: Ensemble? = nil,
-        configuration: Configuration
-    ) {
-        self.model = model
-        self.preprocessing = preprocessing
-        self.aggregate = aggregate
-        self.fitted = fitted
+    /// Makes a scorer of at least one view.
+    init(_ views: [DetectorView], ensemble: Ensemble? = nil, configuration: Configuration) {
+        self.views = views
         self.ensemble = ensemble
         self.configuration = configuration
     }
 
     private struct Entry {
         let item: Item
-        let result: Result<ItemWindows, ItemFailed>
+        /// For each view the windows.
+        let result: Result<[ItemWindows], ItemFailed>
         var codes: [Int] = []
-        var figures: [ScoreKind: [Double]] = [:]
-        var windowsTaken = 0
+        /// For each view the figures of the windows that were taken.
+        var figures: [[ScoreKind: [Double]]] = []
+        var windowsTaken: [Int] = []
 
-        var windowsLeft: Int {
+        func windowsLeft(_ view: Int) -> Int {
             guard case .success(let windows) = result else { return 0 }
-            return windows.count - windowsTaken
+            return windows[view].count - windowsTaken[view]
         }
+
+        var byteCount: Int {
+            guard case .success(let windows) = result else { return 0 }
+            return windows.reduce(0) { $0 + $1.byteCount }
+        }
+
+        var windowsLeft: Int { windowsTaken.indices.reduce(0) { $0 + windowsLeft($1) } }
     }
 
     /// Why an item has no score.
@@ -99,21 +100,25 @@ public final class Scorer {
         _ items: some Sequence<Item>,
         emit: (Item, Result<ItemScore, ItemFailed>) throws -> Void
     ) throws {
-        let preprocessing = preprocessing
-        let conditioning = model.configuration.conditioning
+        let preprocessings = views.map(\.preprocessing)
+        let conditioning = views.first?.model.configuration.conditioning
         let assigned = try conditioning?.codes(ofAssignments: configuration.assignments) ?? []
         let gate = LargeFileGate()
         let reader = ReadAhead(
             items.makeIterator(), threadCount: configuration.readerCount,
             capacity: 2 * configuration.batchSize,
-            byteCount: { (try? $0.result.get())?.byteCount ?? 0 }
+            byteCount: { $0.byteCount }
         ) { item in
             do {
                 let codes = try conditioning?.codes(of: item, assigned: assigned) ?? []
+                let bytes = try FileBytes.read(item.path)
+                let windows = try gate.run(bytes) {
+                    try preprocessings.map { try $0.windows(of: bytes, path: item.path) }
+                }
                 return Entry(
-                    item: item,
-                    result: .success(try preprocessing.windows(ofFile: item.path, gate: gate)),
-                    codes: codes)
+                    item: item, result: .success(windows), codes: codes,
+                    figures: [[ScoreKind: [Double]]](repeating: [:], count: windows.count),
+                    windowsTaken: [Int](repeating: 0, count: windows.count))
             } catch {
                 return Entry(item: item, result: .failure(ItemFailed(error: ItemError(error))))
             }
@@ -122,12 +127,12 @@ public final class Scorer {
         var isAtEnd = false
         while !isAtEnd || !waiting.isEmpty {
             while !isAtEnd,
-                waiting.reduce(0, { $0 + $1.windowsLeft }) < configuration.batchSize,
+                waiting.reduce(0, { $0 + $1.windowsLeft }) < configuration.batchSize * views.count,
                 waiting.count < 4 * configuration.batchSize
             {
                 if let entry = reader.next() { waiting.append(entry) } else { isAtEnd = true }
             }
-            try evaluateBatch(of: &waiting)
+            for view in views.indices { try evaluateBatch(of: &waiting, view: view) }
             let done = waiting.prefix { $0.windowsLeft == 0 }.count
             for entry in waiting.prefix(done) {
                 try emit(entry.item, entry.result.map { summary(entry, of: $0) })
@@ -136,31 +141,32 @@ public final class Scorer {
         }
     }
 
-    /// Takes a batch of windows from the front of the queue and adds their figures.
-    private func evaluateBatch(of waiting: inout [Entry]) throws {
+    /// Takes a batch of a view's windows from the front of the queue and adds their figures.
+    private func evaluateBatch(of waiting: inout [Entry], view: Int) throws {
+        let model = views[view].model
         var values: [Float] = []
         var keys: [(hash: ContentHash, window: Int)] = []
         var owners: [Int] = []
         for index in waiting.indices {
             guard case .success(let windows) = waiting[index].result else { continue }
-            let take = min(waiting[index].windowsLeft, configuration.batchSize - owners.count)
+            let take = min(
+                waiting[index].windowsLeft(view), configuration.batchSize - owners.count)
             guard take > 0 else { continue }
-            let first = waiting[index].windowsTaken
-            values += windows.values(first..<first + take)
+            let first = waiting[index].windowsTaken[view]
+            values += windows[view].values(first..<first + take)
             for window in first..<first + take {
-                keys.append((windows.hash, window))
+                keys.append((windows[view].hash, window))
                 owners.append(index)
             }
-            waiting[index].windowsTaken += take
+            waiting[index].windowsTaken[view] += take
         }
         guard !owners.isEmpty else { return }
         let x = try model.batch(values)
         let statistics = try model.statistics(
-            of: x,
-            condition: model.condition(owners.map { waiting[$0].codes }),
+            of: x, condition: model.condition(owners.map { waiting[$0].codes }),
             drawCount: configuration.drawCount
-        ) { noise(of: keys[$0].hash, window: keys[$0].window, draws: $1) }
-        let fittedValues = try fitted.values(of: ScoredWindows(x, statistics))
+        ) { noise(of: keys[$0].hash, window: keys[$0].window, draws: $1, view: view) }
+        let fitted = try views[view].fitted.values(of: ScoredWindows(x, statistics))
         for (position, owner) in owners.enumerated() {
             let reconstruction = statistics.reconstruction[position]
             let divergence = statistics.klDivergence[position]
@@ -170,30 +176,35 @@ public final class Scorer {
                 (.mse, statistics.meanSquaredError[position]),
                 (.iwBound, -statistics.importanceBound[position]),
             ]
-            for (kind, value) in figures { waiting[owner].figures[kind, default: []].append(value) }
-            for (kind, values) in fittedValues {
-                waiting[owner].figures[kind, default: []].append(values[position])
+            for (kind, value) in figures + fitted.map({ ($0.key, $0.value[position]) }) {
+                waiting[owner].figures[view][kind, default: []].append(value)
             }
         }
     }
 
     /// The noise of some draws of a window, [draws, D].
-    private func noise(of hash: ContentHash, window: Int, draws: Range<Int>) -> [Float] {
+    private func noise(
+        of hash: ContentHash, window: Int, draws: Range<Int>, view: Int
+    ) -> [Float] {
         var noise: [Float] = []
         for draw in draws {
+            // Views have draws of their own; those of the first do not depend on there being others.
             var generator = Generator(
-                seed: configuration.seed, Stream.scoring.rawValue, hash.word, UInt64(window),
-                UInt64(draw))
-            noise += generator.normals(model.noiseCount)
+                seed: configuration.seed, Stream.scoring.rawValue &+ UInt64(view) << 32, hash.word,
+                UInt64(window), UInt64(draw))
+            noise += generator.normals(views[view].model.noiseCount)
         }
         return noise
     }
 
-    private func summary(_ entry: Entry, of windows: ItemWindows) -> ItemScore {
-        var values = entry.figures.mapValues { aggregate($0) }
-        values[.ensemble] = ensemble?.value(of: values)
+    private func summary(_ entry: Entry, of windows: [ItemWindows]) -> ItemScore {
+        let values = zip(views, entry.figures).map { view, figures in
+            figures.mapValues { view.aggregate($0) }
+        }
+        var first = values[0]
+        first[.ensemble] = ensemble?.value(of: values)
         return ItemScore(
-            values: values, windowCount: windows.count,
-            hash: windows.hash, conversions: windows.source.conversions)
+            values: first, further: Array(values.dropFirst()), windowCount: windows[0].count,
+            hash: windows[0].hash, conversions: windows[0].source.conversions)
     }
 }

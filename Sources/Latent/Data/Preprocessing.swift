@@ -121,14 +121,17 @@ public struct Preprocessing: Codable, Sendable, Equatable {
     /// - Throws: `MediaError` for a file that cannot be read right
     func windows(ofFile path: String, gate: LargeFileGate) throws -> ItemWindows {
         let bytes = try FileBytes.read(path)
-        return try gate.run(bytes) {
-            let (map, source) = try features(of: bytes, path: path)
-            return ItemWindows(
-                map: try cells(of: map), preprocessing: self,
-                count: windowCount(height: map.height, width: map.width),
-                mapHeight: map.height, mapWidth: map.width, source: source,
-                hash: ContentHash(of: bytes))
-        }
+        return try gate.run(bytes) { try windows(of: bytes, path: path) }
+    }
+
+    /// The windows of the bytes of a file.
+    func windows(of bytes: [UInt8], path: String) throws -> ItemWindows {
+        let (map, source) = try features(of: bytes, path: path)
+        return ItemWindows(
+            map: try cells(of: map), preprocessing: self,
+            count: windowCount(height: map.height, width: map.width),
+            mapHeight: map.height, mapWidth: map.width, source: source,
+            hash: ContentHash(of: bytes))
     }
 
     /// The map that windows are cut from: at its own size, or at that of its one window.

@@ -24,12 +24,34 @@ public struct ModelRecord: Codable, Sendable, Equatable {
         public var epochs: [EpochRecord]
     }
 
+    /// One more network, and what it reads.
+    public struct View: Codable, Sendable, Equatable {
+        /// The network's shape.
+        public var configuration: VAEConfiguration
+        /// From file to windows.
+        public var preprocessing: Preprocessing
+        /// How windows become an item.
+        public var aggregate: Aggregate
+
+        func validate() throws(LatentError) {
+            try configuration.validate()
+            try preprocessing.validate()
+            let windowing = preprocessing.windowing
+            guard configuration.height == windowing.height,
+                configuration.width == windowing.width,
+                configuration.channelCount == preprocessing.channelCount
+            else { throw LatentError(.model, "the windows do not fit the network") }
+        }
+    }
+
     /// The model's shape.
     public var configuration: VAEConfiguration
     /// From file to windows.
     public var preprocessing: Preprocessing
     /// How windows become an item.
     public var aggregate: Aggregate
+    /// Further views of a model that detects.
+    public var furtherViews: [View]
     /// Classes of the training items, sorted; empty without labels.
     public var labels: [String]
     /// Height and width of generated images; nil for recordings.
@@ -53,8 +75,20 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     /// Version of the program that wrote the file, and of libtorch.
     public var writtenBy: String
 
+    /// All views, the first of which is the model's own.
+    public var views: [View] {
+        [View(configuration: configuration, preprocessing: preprocessing, aggregate: aggregate)]
+            + furtherViews
+    }
+
     /// Checks what a file may have got wrong.
     func validate() throws(LatentError) {
+        for view in views {
+            try view.validate()
+            guard view.preprocessing.domain == preprocessing.domain else {
+                throw LatentError(.model, "the views are of images and of recordings")
+            }
+        }
         func check(_ isRight: Bool, _ what: String) throws(LatentError) {
             if !isRight { throw LatentError(.model, "the model's record has \(what)") }
         }
@@ -89,14 +123,25 @@ public struct ModelFile: Sendable {
 
     /// Makes a file from a trained model.
     public init(record: ModelRecord, model: VAE) throws {
-        try self.init(record: record, model: model, fitted: FittedScores())
+        try self.init(record: record, parts: [(model, FittedScores())])
     }
 
-    init(record: ModelRecord, model: VAE, fitted: FittedScores) throws {
+    /// Makes a file from the networks of each view and what is fitted to them.
+    init(record: ModelRecord, parts: [(model: VAE, fitted: FittedScores)]) throws {
         self.record = record
-        weights = try model.parameters.values().merging(try fitted.tensors()) { own, _ in own }
-        weights[Self.logScalePath] = HostTensor(
-            shape: [1], values: [Float(model.sharedLogScale)])
+        weights = [:]
+        for (index, part) in parts.enumerated() {
+            var own = try part.model.parameters.values()
+            own[Self.logScalePath] = HostTensor(
+                shape: [1], values: [Float(part.model.sharedLogScale)])
+            own.merge(try part.fitted.tensors()) { weight, _ in weight }
+            for (path, tensor) in own { weights[Self.prefix(ofView: index) + path] = tensor }
+        }
+    }
+
+    /// Where the weights of a view stand: those of the first at the top.
+    private static func prefix(ofView index: Int) -> String {
+        index == 0 ? "" : "view.\(index)."
     }
 
     /// The bytes of the file; equal models give equal bytes.
@@ -186,16 +231,9 @@ public struct ModelFile: Sendable {
         guard let json = contents.metadata["record"],
             let record = try? JSONDecoder().decode(ModelRecord.self, from: Data(json.utf8))
         else { throw LatentError(.model, "the model's record cannot be read") }
-        try record.configuration.validate()
-        try record.preprocessing.validate()
-        let windowing = record.preprocessing.windowing
-        guard record.configuration.height == windowing.height,
-            record.configuration.width == windowing.width,
-            record.configuration.channelCount == record.preprocessing.channelCount
-        else { throw LatentError(.model, "the windows do not fit the network") }
         try record.validate()
         let count = contents.tensors.values.reduce(0) { $0 + $1.values.count }
-        guard record.configuration.largestLayerCount <= count else {
+        guard record.views.allSatisfy({ $0.configuration.largestLayerCount <= count }) else {
             throw LatentError(
                 .model, "the record is of a larger network than the file has weights for")
         }
@@ -215,9 +253,35 @@ public struct ModelFile: Sendable {
             })
     }
 
-    /// Builds the model on a device.
+    /// Builds the model on a device; of several views the first.
     public func model(on device: Device) throws -> VAE {
-        let model = try VAE(record.configuration, device: device, seed: 0)
+        try model(record.configuration, weights: weights(ofView: 0), on: device)
+    }
+
+    /// Builds all views on a device.
+    func views(on device: Device) throws -> [DetectorView] {
+        try record.views.enumerated().map { index, view in
+            let weights = weights(ofView: index)
+            return DetectorView(
+                model: try model(view.configuration, weights: weights, on: device),
+                preprocessing: view.preprocessing, aggregate: view.aggregate,
+                fitted: try FittedScores(weights: weights, on: device))
+        }
+    }
+
+    private func weights(ofView index: Int) -> [String: HostTensor] {
+        let prefix = Self.prefix(ofView: index)
+        guard index > 0 else { return weights.filter { !$0.key.hasPrefix("view.") } }
+        return Dictionary(
+            uniqueKeysWithValues: weights.compactMap { path, tensor in
+                path.hasPrefix(prefix) ? (String(path.dropFirst(prefix.count)), tensor) : nil
+            })
+    }
+
+    private func model(
+        _ configuration: VAEConfiguration, weights: [String: HostTensor], on device: Device
+    ) throws -> VAE {
+        let model = try VAE(configuration, device: device, seed: 0)
         do {
             try model.parameters.load(weights.filter { !FittedScores.owns($0.key) })
         } catch {

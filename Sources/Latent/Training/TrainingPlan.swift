@@ -2,8 +2,8 @@
 public struct TrainingRequest: Sendable {
     /// What the model is to be good at; nil chooses from the data.
     public var purpose: Purpose?
-    /// The view, by the name that ``Preprocessing/viewName`` gives it; nil chooses.
-    public var viewName: String?
+    /// The views, by the names that ``Preprocessing/viewName`` gives them; empty chooses.
+    public var viewNames: [String] = []
     /// Whether recordings keep their level; nil chooses.
     public var keepsLevel: Bool?
     /// The kind of network; nil chooses `conv`, or `mlp` to detect.
@@ -95,14 +95,24 @@ public struct TrainingRequest: Sendable {
     public init() {}
 }
 
-/// What a survey and a request come to: everything that is decided before the first step.
-struct TrainingPlan {
-    let purpose: TrainingRequest.Purpose
+/// One network and what it reads.
+struct ViewPlan {
     let model: VAEConfiguration
     let preprocessing: Preprocessing
     let aggregate: Aggregate
-    /// Why the view is what it is, for people; nil where it was asked for or follows from the purpose.
+}
+
+/// What a survey and a request come to: everything that is decided before the first step.
+struct TrainingPlan {
+    let purpose: TrainingRequest.Purpose
+    /// The views, at least one; a model that draws has one.
+    let views: [ViewPlan]
+    /// Why the views are what they are, for people; nil where they were asked for or follow from the
+    /// purpose.
     let viewReason: String?
+
+    /// The view that scores are of where they are of one.
+    var primary: ViewPlan { views[0] }
 
     private static let detectionWidths = [128, 128]
     private static let detectionLatentCount = 8
@@ -114,7 +124,7 @@ struct TrainingPlan {
     /// - Throws: ``LatentError`` `.usage` for what does not go together
     init(_ request: TrainingRequest, survey: Survey, domain: Domain) throws {
         let classCount = Set(survey.items.compactMap(\.item.label)).count
-        purpose = request.purpose ?? Self.purpose(request, classCount: classCount)
+        let purpose = request.purpose ?? Self.purpose(request, classCount: classCount)
         let detects = purpose == .detection
         let architecture =
             request.architecture
@@ -126,23 +136,29 @@ struct TrainingPlan {
         let planner = WindowPlanner(
             request: request, survey: survey, detects: detects,
             multiple: network.sideMultiple(widths: widths))
-        (preprocessing, viewReason) = try planner.plan(domain)
-        var model = VAEConfiguration(
-            channelCount: preprocessing.channelCount, height: preprocessing.windowing.height,
-            width: preprocessing.windowing.width, architecture: architecture, widths: widths,
-            latentCount: request.latentCount ?? (detects ? Self.detectionLatentCount : 16),
-            likelihood: request.likelihood)
-        model.objective = request.objective
-        model.layerCount = request.layerCount
-        if let count = request.mapChannelCount { model.mapChannelCount = count }
-        if !request.conditionNames.isEmpty {
-            model.conditioning = try Conditioning(
-                names: request.conditionNames, of: survey.items.map(\.item))
+        let conditioning =
+            request.conditionNames.isEmpty
+            ? nil : try Conditioning(names: request.conditionNames, of: survey.items.map(\.item))
+        let (preprocessings, reason) = try planner.plan(domain)
+        views = try preprocessings.map { preprocessing in
+            var model = VAEConfiguration(
+                channelCount: preprocessing.channelCount, height: preprocessing.windowing.height,
+                width: preprocessing.windowing.width, architecture: architecture, widths: widths,
+                latentCount: request.latentCount ?? (detects ? Self.detectionLatentCount : 16),
+                likelihood: request.likelihood)
+            model.objective = request.objective
+            model.layerCount = request.layerCount
+            if let count = request.mapChannelCount { model.mapChannelCount = count }
+            model.conditioning = conditioning
+            try model.validate()
+            let isGrid = preprocessing.windowing.mode == .grid
+            return ViewPlan(
+                model: model, preprocessing: preprocessing,
+                aggregate: request.aggregate
+                    ?? (isGrid ? (detects ? .topHundredth : .topTenth) : .mean))
         }
-        try model.validate()
-        self.model = model
-        let isGrid = preprocessing.windowing.mode == .grid
-        aggregate = request.aggregate ?? (isGrid ? (detects ? .topHundredth : .topTenth) : .mean)
+        self.purpose = purpose
+        viewReason = reason
     }
 
     /// Files of one class are there to be told from others; what only models that draw can do says

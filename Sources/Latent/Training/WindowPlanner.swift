@@ -17,9 +17,19 @@ struct WindowPlanner {
     /// Sides of a patch, and their distance, in cells of the view `contrast`.
     private static let contrastPatch = (side: 16, stride: 5)
 
-    /// The way from files to windows, and why the view is what it is where it was chosen.
-    func plan(_ domain: Domain) throws -> (Preprocessing, reason: String?) {
-        switch domain {
+    /// The ways from files to windows, one a view, and why the views are what they are where they were
+    /// chosen.
+    func plan(_ domain: Domain) throws -> ([Preprocessing], reason: String?) {
+        guard detects || request.viewNames.count <= 1 else {
+            throw LatentError(
+                .usage, "--view with \(request.viewNames.count) names, to draw",
+                hint: "name one view, or train with --for detection")
+        }
+        guard Set(request.viewNames).count == request.viewNames.count else {
+            throw LatentError(
+                .usage, "--view names a view twice", hint: "name each of them once")
+        }
+        return switch domain {
         case .image: try images()
         case .audio: try recordings()
         }
@@ -47,27 +57,36 @@ struct WindowPlanner {
 
     // MARK: Images
 
-    private func images() throws -> (Preprocessing, reason: String?) {
-        let height = survey.mode(\.height)
-        let width = survey.mode(\.width)
+    private func images() throws -> ([Preprocessing], reason: String?) {
         let longest = survey.quantile(0.5) { max($0.height, $0.width) }
         let isSmall = longest <= Self.wholeImageSide
-        let mode = request.windowing ?? (isSmall ? .whole : .grid)
-        var reason: String?
-        if detects, request.viewName == nil {
-            reason =
-                mode == .whole
-                ? "gradients, as images of up to \(Self.wholeImageSide) pixels are told apart by "
-                    + "shape"
-                : "contrast, as in larger images it is the texture that has flaws"
+        guard detects, request.viewNames.isEmpty else {
+            let names = request.viewNames.isEmpty ? ["pixels"] : request.viewNames
+            return (try names.map { try images(view: $0, isSmall: isSmall) }, nil)
         }
-        let name =
-            request.viewName ?? (detects ? (mode == .whole ? "gradients" : "contrast") : "pixels")
+        let usesPatches = request.windowing.map { $0 == .grid } ?? !isSmall
+        let names = usesPatches ? ["contrast", "gradients"] : ["gradients"]
+        return (
+            try names.map { try images(view: $0, isSmall: isSmall) },
+            usesPatches
+                ? "contrast of patches, as in images above \(Self.wholeImageSide) pixels it is the "
+                    + "texture that has flaws, and gradients of the whole, for those of its shape"
+                : "gradients, as images of up to \(Self.wholeImageSide) pixels are told apart by "
+                    + "shape"
+        )
+    }
+
+    private func images(view name: String, isSmall: Bool) throws -> Preprocessing {
         let transform = try transform(named: name, of: "pixels")
         guard transform == nil || !request.binarises else {
             throw LatentError(
                 .usage, "--binarise with --view \(name)", hint: "it is for --view pixels")
         }
+        let mode =
+            request.windowing
+            ?? (isSmall || ["gradients", "smooth"].contains(transform?.name) ? .whole : .grid)
+        let height = survey.mode(\.height)
+        let width = survey.mode(\.width)
         let side = transform?.transform.cellSide ?? 1
         // Patches of pixels keep to eights; cells are few, and only the network counts.
         let step = transform == nil ? max(8, multiple) : multiple
@@ -95,9 +114,7 @@ struct WindowPlanner {
         let windowing = Windowing(
             mode: mode, height: windowHeight, width: windowWidth,
             stride: stride ?? max(1, min(windowHeight, windowWidth) / 2))
-        return (
-            Preprocessing(view: .pixels(view), transform: transform, windowing: windowing), reason
-        )
+        return Preprocessing(view: .pixels(view), transform: transform, windowing: windowing)
     }
 
     /// A size in pixels, or bands and frames, as cells.
@@ -113,36 +130,40 @@ struct WindowPlanner {
 
     // MARK: Recordings
 
-    private func recordings() throws -> (Preprocessing, reason: String?) {
+    private func recordings() throws -> ([Preprocessing], reason: String?) {
         guard !request.binarises else {
             throw LatentError(
                 .usage, "--binarise with recordings", hint: "it is for images; leave it out")
         }
         var view = try logMel()
-        var reason: String?
-        var name = request.viewName ?? "log-mel"
-        if detects {
-            let sample = try SoundSample(survey, view: view)
-            let isSteady = sample.temporalDeviationNats < SoundSample.steadyNats
-            let keepsLevel = request.keepsLevel ?? isSteady
-            if keepsLevel {
-                view.referenceNats = sample.highestLevelNats
-                // Quiet parts must not be cut off: what is normal of them could not be told.
-                if request.rangeDecibels == nil {
-                    view.rangeNats = max(view.rangeNats, 1.25 * sample.levelRangeNats)
-                }
+        guard detects else {
+            guard request.keepsLevel != true else {
+                throw LatentError(
+                    .usage, "--level kept is for models that detect", hint: "use --for detection")
             }
-            if request.viewName == nil {
-                name = isSteady ? "smooth" : "gradients"
-                reason =
-                    "\(name), as the recordings \(isSteady ? "are steady" : "change in time"): a "
-                    + "band varies by \(sample.temporalDeviationDecibels) dB; level "
-                    + (keepsLevel ? "kept" : "removed")
-            }
-        } else if request.keepsLevel == true {
-            throw LatentError(
-                .usage, "--level kept is for models that detect", hint: "use --for detection")
+            return ([try recordings(view, named: request.viewNames.first ?? "log-mel")], nil)
         }
+        let sample = try SoundSample(survey, view: view)
+        let isSteady = sample.temporalDeviationNats < SoundSample.steadyNats
+        let keepsLevel = request.keepsLevel ?? isSteady
+        if keepsLevel {
+            view.referenceNats = sample.highestLevelNats
+            // Quiet parts must not be cut off: what is normal of them could not be told.
+            if request.rangeDecibels == nil {
+                view.rangeNats = max(view.rangeNats, 1.25 * sample.levelRangeNats)
+            }
+        }
+        let names =
+            request.viewNames.isEmpty ? [isSteady ? "smooth" : "gradients"] : request.viewNames
+        let manner = isSteady ? "are steady" : "change in time"
+        return (
+            try names.map { try recordings(view, named: $0) },
+            "\(names.joined(separator: ", ")), level \(keepsLevel ? "kept" : "removed"), for "
+                + "recordings that \(manner): a band varies by \(sample.temporalDeviationDecibels) dB"
+        )
+    }
+
+    private func recordings(_ view: LogMelView, named name: String) throws -> Preprocessing {
         let transform = try transform(named: name, of: "log-mel")
         let side = transform?.transform.cellSide ?? 1
         let step = transform == nil ? max(8, multiple) : multiple
@@ -166,13 +187,10 @@ struct WindowPlanner {
             let length = typical <= Self.longestDefaultFrames ? typical : 64
             frames = Self.roundedUp((length + side - 1) / side, to: step)
         }
-        return (
-            Preprocessing(
-                view: .logMel(view), transform: transform,
-                windowing: Windowing(
-                    mode: .frames, height: bands, width: frames, stride: max(1, frames / 2))),
-            reason
-        )
+        return Preprocessing(
+            view: .logMel(view), transform: transform,
+            windowing: Windowing(
+                mode: .frames, height: bands, width: frames, stride: max(1, frames / 2)))
     }
 
     private func logMel() throws(LatentError) -> LogMelView {

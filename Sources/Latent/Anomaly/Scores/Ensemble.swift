@@ -10,6 +10,8 @@ public struct Ensemble: Codable, Sendable, Equatable {
     public struct Member: Codable, Sendable, Equatable {
         /// Which one.
         public var kind: ScoreKind
+        /// Of which view of the model, from 0.
+        public var view: Int
         /// Mean of its logarithm.
         public var meanLog: Double
         /// Standard deviation of its logarithm.
@@ -26,27 +28,33 @@ public struct Ensemble: Codable, Sendable, Equatable {
 
     /// Fits to the scores of held-out normal files; nil where there are too few.
     ///
-    /// - Parameter scores: those of each file
-    init?(fittedTo scores: [[ScoreKind: Double]]) {
-        guard scores.count >= Self.smallestCount else { return nil }
-        members = Self.kinds.compactMap { kind in
-            let logs = scores.compactMap { $0[kind].map(Self.logarithm) }
-            guard logs.count == scores.count else { return nil }
-            let mean = logs.reduce(0, +) / Double(logs.count)
-            let squares = logs.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-            let deviation = (squares / Double(logs.count - 1)).squareRoot()
-            return Member(kind: kind, meanLog: mean, deviation: max(deviation, 1e-6))
+    /// - Parameter scores: of each file those of each view
+    init?(fittedTo scores: [[[ScoreKind: Double]]]) {
+        guard scores.count >= Self.smallestCount, let viewCount = scores.first?.count else {
+            return nil
+        }
+        members = (0..<viewCount).flatMap { view in
+            Self.kinds.compactMap { kind -> Member? in
+                let logs = scores.compactMap { $0[view][kind].map(Self.logarithm) }
+                guard logs.count == scores.count else { return nil }
+                let mean = logs.reduce(0, +) / Double(logs.count)
+                let squares = logs.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+                let deviation = (squares / Double(logs.count - 1)).squareRoot()
+                return Member(
+                    kind: kind, view: view, meanLog: mean, deviation: max(deviation, 1e-6))
+            }
         }
         if members.isEmpty { return nil }
     }
 
     private static func logarithm(_ score: Double) -> Double { log(max(score, smallestScore)) }
 
-    /// The combined score; nil where one is missing.
-    func value(of scores: [ScoreKind: Double]) -> Double? {
+    /// The combined score of a file from those of each view; nil where one is missing.
+    func value(of scores: [[ScoreKind: Double]]) -> Double? {
         var sum = 0.0
         for member in members {
-            guard let score = scores[member.kind] else { return nil }
+            guard scores.indices.contains(member.view), let score = scores[member.view][member.kind]
+            else { return nil }
             sum += (Self.logarithm(score) - member.meanLog) / member.deviation
         }
         return sum / Double(members.count)
