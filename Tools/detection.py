@@ -1,12 +1,16 @@
 """One class normal, the others anomalous: AUROC of `latent score` beside a PCA floor.
 
-    ./.libtorch-python Tools/detection.py DATA [--classes 0,1,…] [--workers N] [-- TRAIN OPTIONS]
+    ./.libtorch-python Tools/detection.py DATA [--classes 0,1,…] [--seeds 1] [--samples N]
+        [--workers N] [-- TRAIN OPTIONS]
 
 DATA has train/CLASS/FILE and test/CLASS/FILE, PNG or WAV. For each class one model is trained on
-train/CLASS with the same settings and scores all of test/. Printed for each class and on average:
-AUROC of the reconstruction probability and of MSE, AUROC of the floor, and the share of fresh normal
-files that is flagged at the stated false-alarm rate, with the 95 % interval that the calibration and
-test sizes allow (beta-binomial).
+train/CLASS with the same settings and scores all of test/; other classes are anomalous. Printed for
+each class and on average: AUROC of the score that the model chose, of the pure reconstruction
+probability, of the distance to the nearest training windows in the view that the model reads, and of
+the floor; and the share of fresh normal files that is flagged at the stated false-alarm rate, with
+the 95 % interval that the calibration and test sizes allow (beta-binomial). With --samples recordings
+are cut to so many first, where their length gives the class away; with --seeds each class is trained
+so often, and standard deviations over the seeds are printed.
 
 The floor: reconstruction error after 24 principal components of the training class; images as they
 are, resized to 32x32; recordings as 32 log-mel bands stretched to 32 frames.
@@ -73,6 +77,16 @@ def audio_features(path):
     return (logs[low] * (1 - weight) + logs[high] * weight).ravel()
 
 
+def shortened(data, folder, samples):
+    """A copy of the recordings with their first samples alone."""
+    for path in sorted(data.rglob("*.wav")):
+        rate, signal = wavfile.read(path)
+        target = folder / path.relative_to(data)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        wavfile.write(target, rate, signal[:samples])
+    return folder
+
+
 def floor(data, name, tests):
     def features(path):
         return audio_features(path) if path.suffix == ".wav" else image_features(path)
@@ -84,12 +98,13 @@ def floor(data, name, tests):
     return ((test - test @ components.T @ components) ** 2).sum(1)
 
 
-def one_class(data, name, options):
+def one_class(data, name, seed, options):
     with tempfile.TemporaryDirectory() as folder:
         model = f"{folder}/model.safetensors"
         start = time.time()
         subprocess.run(
-            [LATENT, "train", data / "train" / name, "-o", model, "--quiet", *options], check=True)
+            [LATENT, "train", data / "train" / name, "-o", model, "--quiet", "--seed",
+             str(seed), *options], check=True, stderr=subprocess.DEVNULL)
         seconds = time.time() - start
         lines = subprocess.run(
             [LATENT, "score", "-m", model, data / "test", "--quiet"], check=True,
@@ -100,10 +115,14 @@ def one_class(data, name, options):
     rows = [json.loads(line) for line in io.StringIO(lines)]
     is_normal = np.array([row["label"] == name for row in rows])
     score = np.array([row["score"] for row in rows])
-    mse = np.array([row["components"]["mse"] for row in rows])
+
+    def figure(name):
+        return np.array([row["components"].get(name, np.nan) for row in rows], float)
+
+    probability, neighbours = -figure("reconstruction_nats"), figure("neighbours")
     floors = floor(data, name, [pathlib.Path(row["path"]) for row in rows])
     flagged = np.array([bool(row["anomaly"]) for row in rows])[is_normal].sum()
-    calibration = len(record["calibration"]["scoresByKind"]["reconstruction-probability"])
+    calibration = len(record["calibration"]["scoresByKind"][rows[0]["kind"]])
     rate = record["calibration"]["falseAlarmRate"]
     rank = int((calibration + 1) * rate)
     interval = (0, 0)
@@ -111,8 +130,11 @@ def one_class(data, name, options):
         spread = betabinom(int(is_normal.sum()), rank, calibration + 1 - rank)
         interval = (spread.ppf(0.025), spread.ppf(0.975))
     return dict(
-        name=name, auroc=auroc(score[is_normal], score[~is_normal]),
-        mse=auroc(mse[is_normal], mse[~is_normal]),
+        name=name, seed=seed, auroc=auroc(score[is_normal], score[~is_normal]),
+        probability=auroc(probability[is_normal], probability[~is_normal]),
+        neighbours=(
+            auroc(neighbours[is_normal], neighbours[~is_normal])
+            if np.isfinite(neighbours).all() else np.nan),
         floor=auroc(floors[is_normal], floors[~is_normal]), flagged=int(flagged),
         normals=int(is_normal.sum()), low=int(interval[0]), high=int(interval[1]),
         calibration=calibration, rate=rate, seconds=seconds,
@@ -128,26 +150,46 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--classes", help="comma-separated; all in train/ by default")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--samples", type=int, help="of each recording that are kept")
     parser.add_argument("--workers", type=int, default=1, help="classes at once")
     args = parser.parse_args(arguments)
     names = args.classes.split(",") if args.classes else sorted(
         p.name for p in (args.data / "train").iterdir())
     print(f"{args.data.name}: latent train {' '.join(options) or '(defaults)'}")
-    print("normal   AUROC RP  AUROC MSE  PCA floor  flagged normals (95 % interval)   s  epochs")
+    print(
+        "normal      score         RP  neighbours  PCA floor  flagged normals (95 % interval)   s"
+        "  epochs")
     results = []
+    folder = tempfile.TemporaryDirectory()
+    if args.samples:
+        args.data = shortened(args.data, pathlib.Path(folder.name), args.samples)
+    runs = [(name, seed) for seed in range(args.seeds) for name in names]
     with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
-        for r in pool.map(lambda name: one_class(args.data, name, options), names):
+        for r in pool.map(lambda run: one_class(args.data, *run, options), runs):
             results.append(r)
             print(
-                f"{r['name']:8} {r['auroc']:8.4f} {r['mse']:10.4f} {r['floor']:10.4f}  "
+                f"{r['name']:8} {r['auroc']:8.4f} {r['probability']:10.4f} {r['neighbours']:11.4f} "
+                f"{r['floor']:10.4f}  "
                 f"{r['flagged']:3}/{r['normals']} ({r['low']}–{r['high']}) at {r['rate']} from "
                 f"{r['calibration']:3} {r['seconds']:8.1f} {r['epochs']:4}", flush=True)
     inside = sum(r["low"] <= r["flagged"] <= r["high"] for r in results)
     share = sum(r["flagged"] for r in results) / sum(r["normals"] for r in results)
-    mean = {k: np.mean([r[k] for r in results]) for k in ("auroc", "mse", "floor", "seconds")}
+    keys = ("auroc", "probability", "neighbours", "floor", "seconds")
+    mean = {k: np.mean([r[k] for r in results]) for k in keys}
     print(
-        f"mean     {mean['auroc']:8.4f} {mean['mse']:10.4f} {mean['floor']:10.4f}  "
-        f"{100 * share:.1f} % flagged, {inside} of {len(results)} inside {mean['seconds']:10.1f}")
+        f"mean     {mean['auroc']:8.4f} {mean['probability']:10.4f} {mean['neighbours']:11.4f} "
+        f"{mean['floor']:10.4f}  {100 * share:.1f} % flagged, {inside} of {len(results)} inside "
+        f"{mean['seconds']:10.1f}")
+    print(f"worst    {min(r['auroc'] for r in results):8.4f}")
+    if args.seeds > 1:
+        spread = {
+            k: np.std(
+                [np.mean([r[k] for r in results if r["seed"] == s]) for s in range(args.seeds)],
+                ddof=1) for k in ("auroc", "probability", "neighbours")}
+        print(
+            f"seeds ± {spread['auroc']:9.4f} {spread['probability']:10.4f} "
+            f"{spread['neighbours']:11.4f}")
 
 
 if __name__ == "__main__":

@@ -94,13 +94,16 @@ done
 # One domain from its files to results: its name, then its folder of training classes.
 walk() {
     local name=$1 classes=$2 inbox=Fixtures/$1/inbox model=$directory/$1.safetensors
-    begin "learning what $classes looks like"
-    latent train "$classes" -o "$model"
+    local drawing=$directory/$1-drawing.safetensors
+    begin "learning what belongs to $classes"
+    latent train "$classes" --for detection -o "$model"
     begin "scoring $inbox (the files called odd-… were planted)"
     latent score -m "$model" "$inbox" --format table
     "$tool" score -m "$model" "$inbox" --format ndjson >"$directory/$name-scores.ndjson"
+    begin "learning to draw what is in $classes"
+    latent train "$classes" --for augmentation -o "$drawing"
     begin "writing 60 new files like those of $classes"
-    latent augment -m "$model" "$classes" -o "$directory/$name-new" -n 60 --method posterior
+    latent augment -m "$drawing" "$classes" -o "$directory/$name-new" -n 60 --method posterior
 }
 walk images Fixtures/images/shapes
 latent inspect "$directory/images.safetensors"
@@ -112,13 +115,15 @@ current="finishing"
 cat <<END
 
 Done in $SECONDS s. In $directory:
-  images.safetensors   audio.safetensors     the two models
+  images.safetensors   audio.safetensors     models that detect
+  images-drawing.safetensors, audio-drawing.safetensors: models that draw
   images-scores.ndjson audio-scores.ndjson   one line per scored file; "anomaly" is the verdict
   images-new/          audio-new/            new files in class folders, and manifest.ndjson
 
 With your own files (a folder, or one with a folder for each class), from this folder:
   $tool train photos -o photos.safetensors
   $tool score -m photos.safetensors inbox
-  $tool augment -m photos.safetensors photos -o photos-new -n 1000
+  $tool train photos --for augmentation -o drawing.safetensors
+  $tool augment -m drawing.safetensors photos -o photos-new -n 1000
   $tool --help
 END

@@ -3,7 +3,7 @@
     ./.libtorch-python Tools/rescore.py MODEL FILE... [--draws 4096] [--seed 1] [--latent PATH]
 
 Nothing is shared with the program but the file: reading, resizing or log-mel, windows, networks,
-likelihood, draws and aggregation are written again here, in float64 and without torch. The draws are
+likelihood, draws, aggregation, distances, ensemble and p-value are written again here, in float64 and without torch. The draws are
 other ones, so the two agree as two estimates do: the difference shrinks with 1/√draws. Printed for
 each file and figure: ours, NumPy's, their relative difference, and for the drawn figures the
 difference in standard errors of a difference.
@@ -159,7 +159,8 @@ def log_mel_features(path, view):
     peak = logs.max()
     if peak <= math.log(1e-11):
         return np.zeros((1, *logs.shape)), peak
-    return np.maximum(1 + (logs - peak) / view["rangeNats"], 0)[None], peak
+    reference = view.get("referenceNats", peak)
+    return np.maximum(1 + (logs - reference) / view["rangeNats"], 0)[None], peak
 
 
 # Windows
@@ -174,7 +175,7 @@ def cut(values, windowing):
     """[n, C, H, W]."""
     height, width = windowing["height"], windowing["width"]
     if windowing["mode"] == "whole":
-        return resize(values, height, width)[None]
+        return values[None]
     missing = [max(0, height - values.shape[1]), max(0, width - values.shape[2])]
     around = [(0, 0)] + [(m // 2, m - m // 2) for m in missing]
     silent = windowing["mode"] == "frames"
@@ -194,7 +195,71 @@ def windows_of(path, record):
         values = log_mel_features(path, view)[0]
     else:
         sys.exit(f"the view {name} is unknown to this script")
-    return cut(values, preprocessing["windowing"])
+    (name, numbers), = preprocessing.get("transform", {"none": {}}).items()
+    windowing, side = preprocessing["windowing"], numbers.get("cellSide", 1)
+    if windowing["mode"] == "whole":
+        values = resize(values, windowing["height"] * side, windowing["width"] * side)
+    windows = cut(TRANSFORMS[name](values, numbers), windowing)
+    return np.stack([FINISHES[name](window) for window in windows])
+
+
+# Views for detection
+
+def blur(values, sigma):
+    """[C, H, W] with a Gaussian, edges repeated."""
+    radius = math.ceil(3 * sigma)
+    taps = np.exp(-np.arange(-radius, radius + 1) ** 2 / (2 * sigma**2))
+    taps /= taps.sum()
+    for axis in (1, 2):
+        around = [(radius, radius) if axis == other else (0, 0) for other in range(3)]
+        near = np.lib.stride_tricks.sliding_window_view(
+            np.pad(values, around, mode="edge"), len(taps), axis)
+        values = near @ taps
+    return values
+
+
+def pool(values, side):
+    channels, height, width = values.shape
+    return np.stack([
+        np.stack([values[:, y:y + side, x:x + side].mean((1, 2)) for x in range(0, width, side)], 1)
+        for y in range(0, height, side)], 1)
+
+
+def smooth_cells(values, numbers):
+    return pool(blur(values, numbers["blurSigma"]), numbers["cellSide"])
+
+
+def gradient_cells(values, numbers):
+    padded = np.pad(blur(values, numbers["blurSigma"]), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    along_x = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
+    along_y = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+    magnitudes = np.hypot(along_x, along_y)
+    strongest = magnitudes.argmax(0)[None]
+    magnitude = np.take_along_axis(magnitudes, strongest, 0)[0]
+    angle = np.take_along_axis(np.arctan2(along_y, along_x), strongest, 0)[0]
+    count = numbers["orientationCount"]
+    directions = 2 * np.pi * np.arange(count)[:, None, None] / count
+    maps = magnitude * np.maximum(0, np.cos(angle - directions)) ** 3
+    return pool(blur(maps, numbers["spreadSigma"]), numbers["cellSide"])
+
+
+def contrast_cells(values, numbers):
+    logs = pool(np.log(np.maximum(values, 0) + 0.05), numbers["cellSide"])
+    difference = logs - blur(logs, numbers["innerSigma"])
+    return 0.25 * difference / (blur(np.abs(difference), numbers["outerSigma"]) + 0.02)
+
+
+def gradient_window(window):
+    mean = window.mean()
+    return 0.5 * np.sqrt(np.maximum(window, 0) / mean) if mean > 1e-7 else np.zeros_like(window)
+
+
+TRANSFORMS = {
+    "none": lambda values, numbers: values, "smooth": smooth_cells, "gradients": gradient_cells,
+    "contrast": contrast_cells}
+FINISHES = {
+    "none": lambda window: window, "smooth": lambda window: window, "gradients": gradient_window,
+    "contrast": lambda window: window - window.mean()}
 
 
 # Networks
@@ -289,7 +354,8 @@ class Network:
             # log of the probability of 1, and of 0
             one, zero = -np.logaddexp(0, -output), -np.logaddexp(0, output)
             logs = x * one + (1 - x) * zero
-            return logs.sum((1, 2, 3)), ((x - sigmoid(output)) ** 2).mean((1, 2, 3))
+            mean = sigmoid(output)
+            return logs.sum((1, 2, 3)), ((x - mean) ** 2).mean((1, 2, 3)), mean
         log_variance = self.weights["likelihood.log_scale"].item()
         if kind == "gaussian-per-element":
             h = silu(self.linear("variance.0", z))
@@ -297,7 +363,7 @@ class Network:
             log_variance = log_variance + ratio.reshape(len(z), *self.window)
         squared = (x - output) ** 2
         logs = -0.5 * (squared * np.exp(-log_variance) + log_variance + math.log(2 * math.pi))
-        return logs.sum((1, 2, 3)), squared.mean((1, 2, 3))
+        return logs.sum((1, 2, 3)), squared.mean((1, 2, 3)), output
 
 
 # Scores
@@ -305,7 +371,7 @@ class Network:
 def aggregate(values, kind):
     if kind == "mean":
         return values.mean()
-    count = 1 if kind == "max" else max(1, len(values) // 10)
+    count = 1 if kind == "max" else max(1, len(values) // (10 if kind == "top-tenth" else 100))
     return np.sort(values)[::-1][:count].mean()
 
 
@@ -314,16 +380,18 @@ def rescore(path, network, draw_count, generator):
     windows = windows_of(path, network.record)
     means, log_variances = network.encode(windows)
     divergence = 0.5 * (means**2 + np.exp(log_variances) - log_variances - 1).sum(1)
-    reconstruction, errors, deviations, spreads = [], [], [], []
+    reconstruction, errors, deviations, spreads, rebuilt = [], [], [], [], []
     for window, mean, log_variance in zip(windows, means, log_variances):
-        logs, squares = [], []
+        logs, squares, total = [], [], 0
         for start in range(0, draw_count, 128):
             noise = generator.standard_normal((min(128, draw_count - start), len(mean)))
-            log, square = network.log_probability(
+            log, square, output = network.log_probability(
                 window[None], mean + np.exp(log_variance / 2) * noise)
+            total = total + output.sum(0)
             logs.append(log)
             squares.append(square)
         logs, squares = np.concatenate(logs), np.concatenate(squares)
+        rebuilt.append(total / draw_count)
         reconstruction.append(logs.mean())
         errors.append(squares.mean())
         deviations.append(logs.std() / math.sqrt(draw_count))
@@ -336,12 +404,53 @@ def rescore(path, network, draw_count, generator):
         each = np.array(deviations)
         return math.sqrt((each**2).sum()) / len(each) if kind == "mean" else each.max()
 
-    return {
+    return distances(network, windows, means, np.stack(rebuilt), kind) | {
         "reconstruction_nats": (-aggregate(-reconstruction, kind), joint(deviations)),
         "kl_nats": (aggregate(divergence, kind), None),
         "negative_elbo_nats": (aggregate(divergence - reconstruction, kind), joint(deviations)),
         "mse": (aggregate(np.array(errors), kind), joint(spreads)),
     }, len(windows)
+
+
+def distances(network, windows, means, rebuilt, kind):
+    """The fitted scores that the model has; they are next to free of noise."""
+    weights, flat = network.weights, windows.reshape(len(windows), -1)
+    if "score.neighbours.kept" not in weights:
+        return {}
+    squares = np.stack([
+        np.sort(((weights["score.neighbours.kept"] - window) ** 2).mean(1))[:3].mean()
+        for window in flat])
+    residual = (flat - rebuilt.reshape(flat.shape)) ** 2 * weights["score.residual.precision"]
+    offset = (means - weights["score.latent.mean"]) @ weights["score.latent.whitening"]
+    return {
+        "neighbours": (aggregate(squares, kind), None),
+        "residual": (aggregate(residual.mean(1), kind), None),
+        "latent": (aggregate((offset**2).mean(1), kind), None)}
+
+
+def views(record, weights):
+    """The network of each view."""
+    networks = [Network(record, weights)]
+    for index, view in enumerate(record["furtherViews"], 1):
+        prefix = f"view.{index}."
+        networks.append(Network(view, {
+            path[len(prefix):]: value for path, value in weights.items()
+            if path.startswith(prefix)}))
+    return networks
+
+
+def ensemble(record, figures):
+    """From the figures of each view."""
+    values = []
+    for member in record["ensemble"]["members"]:
+        value = figures[member["view"]][member["kind"]][0]
+        values.append((math.log(max(value, 1e-30)) - member["meanLog"]) / member["deviation"])
+    return sum(values) / len(values)
+
+
+def p_value(record, line):
+    known = np.array(record["calibration"]["scoresByKind"][line["kind"]])
+    return (1 + (known >= line["score"]).sum()) / (len(known) + 1) if len(known) else None
 
 
 def main():
@@ -360,19 +469,34 @@ def main():
         sys.exit(f"latent score ended with {result.returncode}: {result.stderr}{result.stdout}")
 
     record, weights = read_model(args.model)
-    network = Network(record, weights)
+    networks = views(record, weights)
     generator = np.random.default_rng(args.seed)
     shape = record["configuration"]
     print(f"{shape['architecture']} {shape['widths']}, {shape['likelihood']}, L = {args.draws}")
     print("figure                        latent           NumPy  rel. diff.   std. errors  file")
     worst, farthest, failures = 0, 0, 0
     for path, line in zip(args.files, lines):
-        figures, window_count = rescore(path, network, args.draws, generator)
+        results = [rescore(path, network, args.draws, generator) for network in networks]
+        figures, window_count = results[0]
+        ours_by_name = dict(line["components"])
+        if record.get("ensemble"):
+            # A unit is a deviation over normal files: a hundredth of one is nothing.
+            value = ensemble(record, [result[0] for result in results])
+            figures["ensemble + 10"] = (value + 10, None)
+            ours_by_name["ensemble + 10"] = line["components"]["ensemble"] + 10
+        for view, (further, _) in zip(record["furtherViews"], results[1:]):
+            (name, _), = view["preprocessing"]["transform"].items()
+            figures |= {f"{name}: {key}": value for key, value in further.items()}
+            ours_by_name |= {
+                f"{name}: {key}": value for key, value in line["views"][name].items()}
+        if line["p_value"] != p_value(record, line):
+            print(f"{path}: p-value {line['p_value']}, NumPy has {p_value(record, line)}")
+            failures += 1
         if window_count != line["windows"]:
             print(f"{path}: {line['windows']} windows, NumPy makes {window_count}")
             failures += 1
         for name, (value, deviation) in figures.items():
-            ours = line["components"][name]
+            ours = ours_by_name[name]
             floor = 0.1 if name.endswith("nats") else 1e-9
             relative = abs(ours - value) / max(abs(value), floor)
             errors = abs(ours - value) / (math.sqrt(2) * deviation + 1e-12) if deviation else None

@@ -357,7 +357,9 @@ public struct TrainingRun {
         let needed = Calibration.neededCount(rate: request.falseAlarmRate ?? 0.05)
         let share = Double(needed) / Double(itemCount)
         let calibration = share <= 0.3 ? max(0.1, share) : 0.1
-        return (request.heldOutShare ?? 0.1, request.calibrationShare ?? calibration)
+        // As many as an ensemble is fitted to, up to two tenths.
+        let heldOut = min(0.2, max(0.1, Double(Ensemble.smallestCount) / Double(itemCount)))
+        return (request.heldOutShare ?? heldOut, request.calibrationShare ?? calibration)
     }
 
     private func trainingConfiguration(

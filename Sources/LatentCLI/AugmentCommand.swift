@@ -13,8 +13,9 @@ struct AugmentCommand: ParsableCommand {
             hashes, seed, draw, model. The same command writes the same bytes.
 
             EXAMPLES
-              latent augment -m photos.safetensors photos -o more -n 1000
-              latent augment -m photos.safetensors -o dreams -n 100 --method prior
+              latent train photos --for augmentation -o drawing.safetensors
+              latent augment -m drawing.safetensors photos -o more -n 1000
+              latent augment -m drawing.safetensors -o dreams -n 100 --method prior
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
             """)
 

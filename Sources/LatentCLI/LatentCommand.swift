@@ -18,7 +18,8 @@ struct LatentCommand: ParsableCommand {
             EXAMPLES
               latent train photos -o photos.safetensors
               latent score -m photos.safetensors inbox
-              latent augment -m photos.safetensors photos -o more -n 1000
+              latent train photos --for augmentation -o drawing.safetensors
+              latent augment -m drawing.safetensors photos -o more -n 1000
               latent score -m photos.safetensors test | latent evaluate detection
               latent evaluate likelihood -m photos.safetensors held-out
               latent inspect photos.safetensors

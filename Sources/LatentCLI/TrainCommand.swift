@@ -17,6 +17,7 @@ struct TrainCommand: ParsableCommand {
 
             EXAMPLES
               latent train photos -o photos.safetensors
+              latent train photos -o drawing.safetensors --for augmentation
               latent train normal.csv -o m.safetensors --latent 8 --false-alarms 0.01
               find clips -name '*.wav' -print0 | latent train -0 - -o clips.safetensors
               latent train photos -o photos.safetensors --resume     # after any interruption

@@ -14,7 +14,7 @@ import Torch
 struct MaximumMeanDiscrepancyObjective: Objective {
     static let summary = "with the discrepancy to the prior times --beta"
     static let numbers: Set<ObjectiveConfiguration.Number> = [.weight]
-    static let defaultWeight = 100.0
+    static let defaultWeight = 30.0
 
     let weight: Double
 
