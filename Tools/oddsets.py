@@ -4,7 +4,8 @@
 
 The sets are made here and differ from what one would wish for in number, depth, transparency,
 balance, length, content, size or rate: see SETS. On each `latent train DIR -o MODEL` runs, and when
-that gave a model `latent score` of the same files and `latent augment -n 5`.
+that gave a model `latent score` of the same files; then `latent train --for augmentation` (`draw`), as
+files of one class make a model that detects, and `latent augment -n 5`.
 
 Printed for each run: exit code, seconds, peak memory of the largest process, verdict and the last
 line of standard error. The verdict is `ends well` (exit code 0 and what was promised is there: a
@@ -217,6 +218,7 @@ def main():
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             data, model, output = place / "data", place / "m", place / "more"
+            drawing = place / "draw"
             # In a process of its own: what is measured starts from this one's peak.
             maker = multiprocessing.Process(
                 target=SETS[name], args=(data, np.random.default_rng(list(SETS).index(name))))
@@ -229,7 +231,10 @@ def main():
                           lambda: None if model.exists() else "no model"),
                 "score": ([args.latent, "score", "-m", model, data],
                           lambda: score_fault(run, data)),
-                "augment": ([args.latent, "augment", "-m", model, data, "-o", output, "-n", 5],
+                "draw": ([
+                    args.latent, "train", data, "-o", drawing, "--for", "augmentation"],
+                         lambda: None if drawing.exists() else "no model"),
+                "augment": ([args.latent, "augment", "-m", drawing, data, "-o", output, "-n", 5],
                             lambda: augment_fault(output)),
             }
             for verb, (command, fault) in runs.items():
@@ -241,7 +246,8 @@ def main():
                 print(
                     f"{name:20}{verb:8} {code:>5} {run.seconds:7.1f} {run.peak_bytes / 1e6:7.0f}  "
                     f"{text}; {last}", flush=True)
-                if verb == "train" and not model.exists():
+                if (verb == "train" and not model.exists()
+                        or verb == "draw" and not drawing.exists()):
                     break
             if not args.keep:
                 shutil.rmtree(place)
