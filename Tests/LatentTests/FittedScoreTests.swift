@@ -33,9 +33,11 @@ import Torch
         let found = try fitted.values(of: file.new.scored()).map { Float($0) }
         #expect(mismatch(found, expected.values, relative: 1e-4) == nil)
         let tensors = try fitted.tensors()
-        let read = try #require(try Score(tensors: tensors, on: .cpu))
+        let read = try #require(
+            try Score(tensors: tensors, elementCount: 12, latentCount: 3, on: .cpu))
         #expect(try read.values(of: file.new.scored()).map { Float($0) } == found)
-        #expect(try Score(tensors: [:], on: .cpu) == nil)
+        #expect(try Score(tensors: [:], elementCount: 12, latentCount: 3, on: .cpu) == nil)
+        #expect(try Score(tensors: tensors, elementCount: 11, latentCount: 4, on: .cpu) == nil)
     }
 
     @Test("the distance to the nearest three is that of numpy") func neighbours() throws {
@@ -73,7 +75,7 @@ import Torch
             "score.latent.whitening": HostTensor(shape: [3, 1], values: [0, 1, 2]),
         ]
         let error = try #require(throws: LatentError.self) {
-            try FittedScores(weights: weights, on: .cpu)
+            try FittedScores(weights: weights, of: .tiny(latentCount: 2), on: .cpu)
         }
         #expect(error.code == .model)
     }

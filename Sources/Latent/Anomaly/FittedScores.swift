@@ -46,7 +46,9 @@ struct FittedScores {
     private static func prefix(_ kind: ScoreKind) -> String { "score.\(kind.rawValue)." }
 
     /// Takes those that a model file has.
-    init(weights: [String: HostTensor], on device: Device) throws {
+    init(
+        weights: [String: HostTensor], of configuration: VAEConfiguration, on device: Device
+    ) throws {
         var scores: [ScoreKind: any FittedScore] = [:]
         for (kind, type) in Self.types {
             let prefix = Self.prefix(kind)
@@ -56,7 +58,11 @@ struct FittedScores {
                 uniqueKeysWithValues: tensors.map {
                     (String($0.key.dropFirst(prefix.count)), $0.value)
                 })
-            guard let score = try type.init(tensors: named, on: device) else {
+            guard
+                let score = try type.init(
+                    tensors: named, elementCount: configuration.elementCount,
+                    latentCount: configuration.latentCount, on: device)
+            else {
                 throw LatentError(
                     .model, "the numbers of the score \(kind.rawValue) do not fit together",
                     hint: "train the model again")

@@ -105,6 +105,14 @@ public struct ModelRecord: Codable, Sendable, Equatable {
         }
         try check(
             scoreKind != .ensemble || ensemble != nil, "an ensemble to rank by, but no members")
+        if let ensemble {
+            try check(
+                !ensemble.members.isEmpty
+                    && ensemble.members.allSatisfy {
+                        views.indices.contains($0.view) && $0.deviation > 0
+                            && $0.deviation.isFinite && $0.meanLog.isFinite
+                    }, "an ensemble of views or deviations that there are not")
+        }
         let level = outputReferenceLevel ?? 0
         try check(abs(level) < 1_000, "outputs at a level of \(level) nats")
     }
@@ -265,7 +273,8 @@ public struct ModelFile: Sendable {
             return DetectorView(
                 model: try model(view.configuration, weights: weights, on: device),
                 preprocessing: view.preprocessing, aggregate: view.aggregate,
-                fitted: try FittedScores(weights: weights, on: device))
+                fitted: try FittedScores(
+                    weights: weights, of: view.configuration, on: device))
         }
     }
 

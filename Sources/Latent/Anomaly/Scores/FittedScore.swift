@@ -21,8 +21,9 @@ protocol FittedScore {
     init(fittedTo windows: ScoredWindows) throws
 
     /// Takes the numbers from a model file, where they stand under `score.<kind>.<name>`; nil where
-    /// they do not fit.
-    init?(tensors: [String: HostTensor], on device: Device) throws
+    /// they do not fit windows of E elements and D latent dimensions.
+    init?(tensors: [String: HostTensor], elementCount: Int, latentCount: Int, on device: Device)
+        throws
 
     /// The numbers, by name.
     func tensors() throws -> [String: HostTensor]

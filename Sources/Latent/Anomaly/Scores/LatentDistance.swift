@@ -27,9 +27,11 @@ struct LatentDistance: FittedScore {
         whitening = try vectors * (one / scales.squareRoot())  // column by column
     }
 
-    init?(tensors: [String: HostTensor], on device: Device) throws {
+    init?(tensors: [String: HostTensor], elementCount: Int, latentCount: Int, on device: Device)
+        throws
+    {
         guard let mean = tensors["mean"], let whitening = tensors["whitening"],
-            mean.shape.count == 1, whitening.shape == [mean.shape[0], mean.shape[0]]
+            mean.shape == [latentCount], whitening.shape == [latentCount, latentCount]
         else { return nil }
         self.mean = try Tensor(mean.values, shape: mean.shape).to(device)
         self.whitening = try Tensor(whitening.values, shape: whitening.shape).to(device)

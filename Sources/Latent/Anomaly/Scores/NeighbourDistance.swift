@@ -23,10 +23,12 @@ struct NeighbourDistance: FittedScore {
 
     init(fittedTo windows: ScoredWindows) throws { try self.init(kept: windows.x) }
 
-    init?(tensors: [String: HostTensor], on device: Device) throws {
-        guard let kept = tensors["kept"], kept.shape.count == 2, kept.shape[0] > 0 else {
-            return nil
-        }
+    init?(tensors: [String: HostTensor], elementCount: Int, latentCount: Int, on device: Device)
+        throws
+    {
+        guard let kept = tensors["kept"], kept.shape.count == 2, kept.shape[0] > 0,
+            kept.shape[1] == elementCount
+        else { return nil }
         try self.init(kept: Tensor(kept.values, shape: kept.shape).to(device))
     }
 

@@ -22,8 +22,12 @@ struct ResidualDistance: FittedScore {
         precision = try Tensor.full(1, shape: [], device: variance.device) / shrunk
     }
 
-    init?(tensors: [String: HostTensor], on device: Device) throws {
-        guard let precision = tensors["precision"], precision.shape.count == 1 else { return nil }
+    init?(tensors: [String: HostTensor], elementCount: Int, latentCount: Int, on device: Device)
+        throws
+    {
+        guard let precision = tensors["precision"], precision.shape == [elementCount] else {
+            return nil
+        }
         self.precision = try Tensor(precision.values, shape: precision.shape).to(device)
     }
 
