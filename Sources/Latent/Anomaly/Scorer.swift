@@ -1,4 +1,3 @@
-import Media
 import Torch
 
 /// The figures of one file.
@@ -62,30 +61,25 @@ public final class Scorer {
 
     private struct Entry {
         let item: Item
-        /// For each view the windows.
-        let result: Result<[ItemWindows], ItemFailed>
-        var codes: [Int] = []
+        let content: Result<ReadItem.Content, ItemFailed>
         /// For each view the figures of the windows that were taken.
-        var figures: [[ScoreKind: [Double]]] = []
-        var windowsTaken: [Int] = []
+        var figures: [[ScoreKind: [Double]]]
+        var windowsTaken: [Int]
 
-        func windowsLeft(_ view: Int) -> Int {
-            guard case .success(let windows) = result else { return 0 }
-            return windows[view].count - windowsTaken[view]
+        init(_ read: ReadItem) {
+            item = read.item
+            content = read.content
+            let viewCount = (try? content.get())?.views.count ?? 0
+            figures = [[ScoreKind: [Double]]](repeating: [:], count: viewCount)
+            windowsTaken = [Int](repeating: 0, count: viewCount)
         }
 
-        var byteCount: Int {
-            guard case .success(let windows) = result else { return 0 }
-            return windows.reduce(0) { $0 + $1.byteCount }
+        func windowsLeft(_ view: Int) -> Int {
+            guard case .success(let content) = content else { return 0 }
+            return content.views[view].count - windowsTaken[view]
         }
 
         var windowsLeft: Int { windowsTaken.indices.reduce(0) { $0 + windowsLeft($1) } }
-    }
-
-    /// Why an item has no score.
-    public struct ItemFailed: Error, Sendable {
-        /// What is wrong with the file.
-        public let error: ItemError
     }
 
     /// Scores items and hands each result on in the order of the items.
@@ -100,29 +94,11 @@ public final class Scorer {
         _ items: some Sequence<Item>,
         emit: (Item, Result<ItemScore, ItemFailed>) throws -> Void
     ) throws {
-        let preprocessings = views.map(\.preprocessing)
-        let conditioning = views.first?.model.configuration.conditioning
-        let assigned = try conditioning?.codes(ofAssignments: configuration.assignments) ?? []
-        let gate = LargeFileGate()
-        let reader = ReadAhead(
-            items.makeIterator(), threadCount: configuration.readerCount,
-            capacity: 2 * configuration.batchSize,
-            byteCount: { $0.byteCount }
-        ) { item in
-            do {
-                let codes = try conditioning?.codes(of: item, assigned: assigned) ?? []
-                let bytes = try FileBytes.read(item.path)
-                let windows = try gate.run(bytes) {
-                    try preprocessings.map { try $0.windows(of: bytes, path: item.path) }
-                }
-                return Entry(
-                    item: item, result: .success(windows), codes: codes,
-                    figures: [[ScoreKind: [Double]]](repeating: [:], count: windows.count),
-                    windowsTaken: [Int](repeating: 0, count: windows.count))
-            } catch {
-                return Entry(item: item, result: .failure(ItemFailed(error: ItemError(error))))
-            }
-        }
+        let reader = try ItemReader(
+            preprocessings: views.map(\.preprocessing),
+            conditioning: views.first?.model.configuration.conditioning,
+            assignments: configuration.assignments
+        )(items, threadCount: configuration.readerCount, capacity: 2 * configuration.batchSize)
         var waiting: [Entry] = []
         var isAtEnd = false
         while !isAtEnd || !waiting.isEmpty {
@@ -130,12 +106,12 @@ public final class Scorer {
                 waiting.reduce(0, { $0 + $1.windowsLeft }) < configuration.batchSize * views.count,
                 waiting.count < 4 * configuration.batchSize
             {
-                if let entry = reader.next() { waiting.append(entry) } else { isAtEnd = true }
+                if let read = reader.next() { waiting.append(Entry(read)) } else { isAtEnd = true }
             }
             for view in views.indices { try evaluateBatch(of: &waiting, view: view) }
             let done = waiting.prefix { $0.windowsLeft == 0 }.count
             for entry in waiting.prefix(done) {
-                try emit(entry.item, entry.result.map { summary(entry, of: $0) })
+                try emit(entry.item, entry.content.map { summary(entry, of: $0.views) })
             }
             waiting.removeFirst(done)
         }
@@ -147,23 +123,25 @@ public final class Scorer {
         var values: [Float] = []
         var keys: [(hash: ContentHash, window: Int)] = []
         var owners: [Int] = []
+        var codes: [[Int]] = []
         for index in waiting.indices {
-            guard case .success(let windows) = waiting[index].result else { continue }
+            guard case .success(let content) = waiting[index].content else { continue }
             let take = min(
                 waiting[index].windowsLeft(view), configuration.batchSize - owners.count)
             guard take > 0 else { continue }
             let first = waiting[index].windowsTaken[view]
-            values += windows[view].values(first..<first + take)
+            values += content.views[view].values(first..<first + take)
             for window in first..<first + take {
-                keys.append((windows[view].hash, window))
+                keys.append((content.views[view].hash, window))
                 owners.append(index)
+                codes.append(content.codes)
             }
             waiting[index].windowsTaken[view] += take
         }
         guard !owners.isEmpty else { return }
         let x = try model.batch(values)
         let statistics = try model.statistics(
-            of: x, condition: model.condition(owners.map { waiting[$0].codes }),
+            of: x, condition: model.condition(codes),
             drawCount: configuration.drawCount
         ) { noise(of: keys[$0].hash, window: keys[$0].window, draws: $1, view: view) }
         let fitted = try views[view].fitted.values(of: ScoredWindows(x, statistics))

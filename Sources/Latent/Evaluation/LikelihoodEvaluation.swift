@@ -87,17 +87,6 @@ public final class LikelihoodEvaluation {
         return bits + (isDensity && isPixels ? 8 : 0)
     }
 
-    private struct Entry: Sendable {
-        let item: Item
-        let result: Result<(windows: ItemWindows, codes: [Int]), ItemFailed>
-    }
-
-    /// Why an item has no likelihood.
-    public struct ItemFailed: Error, Sendable {
-        /// What is wrong with the file.
-        public let error: ItemError
-    }
-
     /// Evaluates items and hands each result on in their order.
     ///
     /// - Parameters:
@@ -111,29 +100,17 @@ public final class LikelihoodEvaluation {
         _ items: some Sequence<Item>,
         emit: (Item, Result<ItemLikelihood, ItemFailed>) throws -> Void
     ) throws -> Summary {
-        let preprocessing = preprocessing
-        let conditioning = model.configuration.conditioning
-        let assigned = try conditioning?.codes(ofAssignments: configuration.assignments) ?? []
-        let gate = LargeFileGate()
-        let reader = ReadAhead(
-            items.makeIterator(), threadCount: configuration.readerCount, capacity: 16,
-            byteCount: { (try? $0.result.get().windows.byteCount) ?? 0 }
-        ) { item in
-            do {
-                let codes = try conditioning?.codes(of: item, assigned: assigned) ?? []
-                let windows = try preprocessing.windows(ofFile: item.path, gate: gate)
-                return Entry(item: item, result: .success((windows, codes)))
-            } catch {
-                return Entry(item: item, result: .failure(ItemFailed(error: ItemError(error))))
-            }
-        }
+        let reader = try ItemReader(
+            preprocessings: [preprocessing], conditioning: model.configuration.conditioning,
+            assignments: configuration.assignments
+        )(items, threadCount: configuration.readerCount, capacity: 16)
         var count = 0.0
         var mean = 0.0
         var squares = 0.0
         while let entry = reader.next() {
-            switch entry.result {
-            case .success(let (windows, codes)):
-                let likelihood = try evaluate(windows, codes: codes)
+            switch entry.content {
+            case .success(let content):
+                let likelihood = try evaluate(content.views[0], codes: content.codes)
                 // Welford's update.
                 count += 1
                 let change = likelihood.logLikelihood - mean
