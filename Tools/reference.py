@@ -80,6 +80,12 @@ views.json    {"cases": [{name, x, cells, finished}]}
 scores.json    {x, posterior_mean, reconstructed, new: {…}, neighbours, residual, latent}
     Scores of new windows, fitted to others, by numpy in float64. Used by FittedScoreTests.
 
+thresholds.json    {"beta", "drift", "discoveries", "tails"}
+    Quantiles of Beta distributions, two-sample Kolmogorov-Smirnov statistics with the limiting
+    p-value and stability indices, Benjamini and Hochberg's rejections, and generalised Pareto tails
+    by probability-weighted moments, from scipy and numpy in float64. Used by CalibrationTests,
+    DriftTests, FalseDiscoveryTests and TailModelTests.
+
 mel.json    {"banks": [{rate, fft, mels, weights}], "spectra": [{…, hop, signal, log}]}
     Slaney's mel bank as librosa builds it, checked here against the mel frequencies that librosa's
     documentation prints; and ln of the mel power of a chirp in noise, by numpy's FFT with reflected
@@ -1162,6 +1168,73 @@ def scores():
         "latent": plain(latent_distance)})
 
 
+def stability_index(new, old):
+    edges = np.unique(np.quantile(old, np.arange(1, 10) / 10))
+    shares = []
+    for values in (old, new):
+        counts = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) + 0.5
+        shares.append(counts / counts.sum())
+    return ((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum()
+
+
+def pareto_moments(excesses):
+    """Hosking and Wallis's estimates, from the definition of b_1 = E[Y F(Y)]."""
+    y = np.sort(excesses)
+    b0, b1 = y.mean(), (np.arange(len(y)) * y).sum() / (len(y) - 1) / len(y)
+    a1 = b0 - b1
+    return 2 - b0 / (b0 - 2 * a1), 2 * b0 * a1 / (b0 - 2 * a1)
+
+
+def thresholds():
+    """thresholds.json"""
+    from scipy import special, stats
+    random = np.random.RandomState(31)
+    beta = [
+        {"rank": rank, "count": count, "low": stats.beta.ppf(0.025, rank, count + 1 - rank),
+         "high": stats.beta.ppf(0.975, rank, count + 1 - rank)}
+        for rank, count in [(1, 19), (5, 99), (1, 99), (10, 99), (50, 999), (3, 3)]]
+
+    drift = []
+    for new, old, shift, decimals in [(30, 19, 0, 3), (80, 200, 0.5, 3), (500, 60, 0, 1), (9, 40, 9, 0)]:
+        a = np.round(random.standard_normal(new) + shift, decimals)
+        b = np.round(random.standard_normal(old), decimals)
+        statistic = stats.ks_2samp(a, b).statistic
+        drift.append({
+            "new": a.tolist(), "old": b.tolist(), "ks": statistic,
+            "p": special.kolmogorov(math.sqrt(new * old / (new + old)) * statistic),
+            "psi": stability_index(a, b)})
+
+    discoveries = []
+    for count, normal, odd, rate in [(99, 60, 15, 0.1), (199, 30, 0, 0.2), (49, 20, 20, 0.05)]:
+        calibration = random.standard_normal(count)
+        scores = np.concatenate([random.standard_normal(normal), random.standard_normal(odd) + 3])
+        p = np.array([(1 + (calibration >= s).sum()) / (count + 1) for s in scores])
+        step = math.ceil((count + 1) / 2) / (count + 1)
+        share = (1 + (p > step + 1e-9).sum()) / (len(p) * (1 - step))
+        flagged = stats.false_discovery_control(p) <= rate + 1e-12
+        storey = stats.false_discovery_control(p) * share <= rate + 1e-12
+        discoveries.append({
+            "count": count, "rate": rate, "p": p.tolist(), "normal_share": share,
+            "flagged": flagged.tolist(), "storey": storey.tolist()})
+
+    tails = []
+    for scores in [random.standard_normal(400), random.exponential(2.0, 1000),
+                   random.standard_t(3, 5000), random.uniform(size=300)]:
+        scores = np.round(scores, 6)
+        start = np.quantile(scores, 0.9)
+        excesses = scores[scores > start] - start
+        shape, scale = pareto_moments(excesses)
+        rates = [0.08, 0.01, 0.002, 1e-5]
+        z = start + stats.genpareto.isf(
+            np.array(rates) * len(scores) / len(excesses), shape, scale=scale)
+        z = np.where(np.array(rates) < 1 / (len(scores) + 1), np.maximum(z, scores.max()), z)
+        tails.append({
+            "scores": scores.tolist(), "start": start, "shape": shape, "scale": scale,
+            "rates": rates, "thresholds": z.tolist()})
+    write("thresholds.json", {
+        "beta": beta, "drift": drift, "discoveries": discoveries, "tails": tails})
+
+
 def mel_to_hertz(mels):
     """Slaney's scale: 200/3 Hz a mel up to 1 kHz, then 27 mels for each factor of 6.4."""
     log_step = np.log(6.4) / 27.0
@@ -1222,7 +1295,7 @@ if __name__ == "__main__":
     makers = {f.__name__: f for f in [
         operations, training, generator, weights, likelihood, vae, gated, continuous_bernoulli,
         laplace, student_t, logistic_mixture, ladder, conditional, objectives, disentangled,
-        augmentation, views, scores, mel]}
+        augmentation, views, scores, thresholds, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:
             sys.exit(f"{chosen} is not one of {', '.join(makers)}")

@@ -389,11 +389,7 @@ public struct TrainingRun {
 
     /// SHA-256 over the sorted content words: the same files in another order are the same data.
     private static func fingerprint(_ survey: Survey) -> String {
-        var bytes: [UInt8] = []
-        for word in survey.items.map(\.contentWord).sorted() {
-            withUnsafeBytes(of: word.bigEndian) { bytes += $0 }
-        }
-        return ContentHash(of: bytes).description
+        ContentHash.fingerprint(ofWords: survey.items.map(\.contentWord))
     }
 
     private static func planText(_ job: ViewJob, fingerprint: String) throws -> String {

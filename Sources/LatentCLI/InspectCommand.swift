@@ -116,6 +116,9 @@ struct InspectCommand: ParsableCommand {
                         + "\(count) scores, \(record.drawCount) draws"
                 ))
         }
+        for drift in record.calibrationHistory ?? [] {
+            rows.append(("calibration", "\(drift.kind.rawValue), \(drift.sentence)"))
+        }
         return rows
     }
 }

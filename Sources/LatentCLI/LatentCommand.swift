@@ -18,6 +18,7 @@ struct LatentCommand: ParsableCommand {
             EXAMPLES
               latent train photos -o photos.safetensors
               latent score -m photos.safetensors inbox
+              latent calibrate -m photos.safetensors new-normal --in-place
               latent train photos --for augmentation -o drawing.safetensors
               latent augment -m drawing.safetensors photos -o more -n 1000
               latent score -m photos.safetensors test | latent evaluate detection
@@ -36,7 +37,7 @@ struct LatentCommand: ParsableCommand {
             """,
         version: "latent " + LATENT_VERSION,
         subcommands: [
-            TrainCommand.self, ScoreCommand.self, AugmentCommand.self,
+            TrainCommand.self, ScoreCommand.self, CalibrateCommand.self, AugmentCommand.self,
             EvaluateCommand.self, InspectCommand.self,
         ])
 

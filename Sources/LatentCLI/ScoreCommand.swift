@@ -3,6 +3,8 @@ import Foundation
 import Latent
 
 struct ScoreCommand: ParsableCommand {
+    enum Selection: String, CaseIterable, ExpressibleByArgument { case anomalies }
+
     static let configuration = CommandConfiguration(
         commandName: "score",
         abstract: "Print an anomaly score for each file.",
@@ -14,6 +16,8 @@ struct ScoreCommand: ParsableCommand {
             EXAMPLES
               latent score -m photos.safetensors inbox
               latent score -m m.safetensors inbox --false-alarms 0.01 --format csv > scores.csv
+              latent score -m m.safetensors inbox --fdr 0.1 --only anomalies
+              latent score -m m.safetensors inbox --false-alarms 0.0001 --tail
               find . -name '*.png' -print0 | latent score -m m.safetensors -0 - | head
               if ! latent score -m m.safetensors --exit-code new.png; then echo look; fi
             """)
@@ -31,11 +35,7 @@ struct ScoreCommand: ParsableCommand {
             """)
     var score: ScoreKind?
 
-    @Option(
-        help: ArgumentHelp(
-            "Share of normal files that may be flagged (what the model was trained for).",
-            valueName: "rate"))
-    var falseAlarms: Double?
+    @OptionGroup(title: "Threshold") var rule: ThresholdOptions
 
     @Option(help: ArgumentHelp("Draws of z for each window (as calibrated).", valueName: "n"))
     var draws: Int?
@@ -54,6 +54,16 @@ struct ScoreCommand: ParsableCommand {
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
     var format: RowFormat?
 
+    @Option(help: "Write only these lines: anomalies (flagged files, and errors).")
+    var only: Selection?
+
+    @Flag(
+        help: """
+            Add a last line: numbers of files, errors and flagged, and how far the scores are from \
+            those of calibration (Kolmogorov-Smirnov, stability index).
+            """)
+    var summary = false
+
     @Flag(help: "Exit with 1 when a file is flagged.")
     var exitCode = false
 
@@ -63,7 +73,10 @@ struct ScoreCommand: ParsableCommand {
         guard !input.data.isEmpty else {
             throw ValidationError("no data: name a folder, files, a manifest, or -.")
         }
-        try checkShare(falseAlarms, "--false-alarms")
+        if let format, summary, [.csv, .tsv].contains(format) {
+            throw ValidationError(
+                "--summary has no row in \(format.rawValue); use ndjson or table.")
+        }
         if let draws, !(1...1_000_000).contains(draws) {
             throw ValidationError("--draws is \(draws); it must be 1 to 1000000.")
         }
@@ -85,7 +98,9 @@ struct ScoreCommand: ParsableCommand {
                 .usage, path: model, "the model has no score \(kind.rawValue)",
                 hint: "train with --for detection, or use another --score")
         }
-        let threshold = try threshold(record.calibration, kind: kind, console: console)
+        let verdicts = try rule.verdicts(
+            by: record.calibration, kind: kind, model: model,
+            isNeeded: exitCode || only != nil, console: console)
         let device = try machine.start()
         var configuration = Scorer.Configuration(drawCount: draws ?? record.drawCount)
         configuration.seed = machine.seed
@@ -95,69 +110,49 @@ struct ScoreCommand: ParsableCommand {
         let scorer = try Scorer(file: loaded.file, device: device, configuration: configuration)
 
         let output = StandardOutput()
-        var writer = ScoreWriter(
+        let writer = ScoreWriter(
             output, format: format ?? (output.isTerminal ? .table : .ndjson), kind: kind,
-            threshold: threshold, furtherViews: record.furtherViews.map(\.preprocessing.viewName))
+            furtherViews: record.furtherViews.map(\.preprocessing.viewName))
         try writer.begin()
-        var counts = (files: 0, flagged: 0, failed: 0)
+        var report = ScoreReport(
+            calibration: record.calibration, kind: kind, verdicts: verdicts, writer: writer,
+            onlyAnomalies: only == .anomalies, summarises: summary)
+        var fileCount = 0
         var conversions: Set<String> = []
         try scorer.score(inputs) { item, result in
-            counts.files += 1
-            switch result {
-            case .success(let itemScore):
-                let value = itemScore.values[kind] ?? .nan
-                let isAnomaly = threshold.map { value > $0 }
-                if isAnomaly == true { counts.flagged += 1 }
-                for conversion in itemScore.conversions
-                where conversions.insert(conversion).inserted {
-                    console.note("\(item.path): read with \(conversion) (said once)")
-                }
-                try writer.write(
-                    item, itemScore, pValue: record.calibration.pValue(value, kind: kind),
-                    isAnomaly: isAnomaly)
-            case .failure(let failed):
-                counts.failed += 1
-                try writer.write(item, failed.error)
+            fileCount += 1
+            for conversion in (try? result.get())?.conversions ?? []
+            where conversions.insert(conversion).inserted {
+                console.note("\(item.path): read with \(conversion) (said once)")
             }
-            console.progress { "scored \(counts.files) files" }
+            if rule.fdr == nil {
+                try report.add((item, result))
+            } else {
+                report.hold((item, result))
+            }
+            console.progress { "scored \(fileCount) files" }
         }
-        try output.flush()
         console.clear()
-        try conclude(counts, inputs: inputs, console: console)
+        if let rate = rule.fdr {
+            try report.decide(discoveryRate: rate, storey: rule.storey, console: console)
+        }
+        if summary { try report.summarise() }
+        try output.flush()
+        try conclude(report, inputs: inputs, console: console)
     }
 
-    private func conclude(
-        _ counts: (files: Int, flagged: Int, failed: Int), inputs: Inputs, console: Console
-    ) throws {
+    private func conclude(_ report: ScoreReport, inputs: Inputs, console: Console) throws {
         if let note = inputs.omissions.note { console.note(note) }
-        guard counts.files > 0 else {
+        guard report.fileCount > 0 else {
             throw LatentError(
                 .data, "no files to score were found", hint: "name files, or a folder that has some"
             )
         }
-        if counts.failed > 0 {
-            console.warning("\(counts.failed) of \(counts.files) files cannot be read")
+        if report.failedCount > 0 {
+            console.warning("\(report.failedCount) of \(report.fileCount) files cannot be read")
             throw ExitStatus.badData
         }
-        if exitCode, counts.flagged > 0 { throw ExitStatus.flagged }
-    }
-
-    /// The threshold for the rate asked for, or for the one that the model was trained for.
-    private func threshold(
-        _ calibration: Calibration, kind: ScoreKind, console: Console
-    ) throws -> Double? {
-        let rate = falseAlarms ?? calibration.falseAlarmRate
-        if let threshold = calibration.threshold(kind, rate: rate) { return threshold }
-        let message =
-            "a false-alarm rate of \(rate) needs \(Calibration.neededCount(rate: rate)) "
-            + "calibration scores, the model has \(calibration.scores(kind).count)"
-        if falseAlarms != nil || exitCode {
-            throw LatentError(
-                .usage, path: model, message,
-                hint: "use a larger rate, or train with more files or a larger --calibration")
-        }
-        console.note("no verdicts: \(message)")
-        return nil
+        if exitCode, report.flaggedCount > 0 { throw ExitStatus.flagged }
     }
 }
 

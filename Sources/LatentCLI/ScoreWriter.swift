@@ -12,13 +12,13 @@ struct ScoreWriter {
     private let output: StandardOutput
     private let format: RowFormat
     private let kind: ScoreKind
-    private let threshold: Double?
     private let furtherViews: [String]
 
     private static let schema = 1
     private static let columns =
         [
-            "path", "label", "score", "kind", "threshold", "p_value", "anomaly", "windows",
+            "path", "label", "score", "kind", "threshold", "threshold_kind", "p_value",
+            "anomaly", "windows",
         ] + components.map(\.name) + ["error_code", "error_message"]
 
     /// The names of the figures, and their sign beside the score of that kind.
@@ -30,14 +30,12 @@ struct ScoreWriter {
     ]
 
     init(
-        _ output: StandardOutput, format: RowFormat, kind: ScoreKind, threshold: Double?,
-        furtherViews: [String] = []
+        _ output: StandardOutput, format: RowFormat, kind: ScoreKind, furtherViews: [String] = []
     ) {
         self.furtherViews = furtherViews
         self.output = output
         self.format = format
         self.kind = kind
-        self.threshold = threshold
     }
 
     private static func components(
@@ -49,7 +47,7 @@ struct ScoreWriter {
     }
 
     /// Writes the header, where the format has one.
-    mutating func begin() throws {
+    func begin() throws {
         switch format {
         case .ndjson: break
         case .csv, .tsv: try separated(Self.columns)
@@ -70,8 +68,10 @@ struct ScoreWriter {
     }
 
     /// Writes the line of a file that was scored.
-    func write(_ item: Item, _ score: ItemScore, pValue: Double?, isAnomaly: Bool?) throws {
+    func write(_ item: Item, _ score: ItemScore, pValue: Double?, verdicts: Verdicts?) throws {
         let value = score.values[kind] ?? .nan
+        let threshold = verdicts?.threshold
+        let isAnomaly = verdicts?.isAnomaly(value)
         let components = Self.components(score.values)
         switch format {
         case .ndjson:
@@ -82,6 +82,7 @@ struct ScoreWriter {
             line.add("score", value)
             line.add("kind", kind.rawValue)
             line.add("threshold", threshold)
+            line.add("threshold_kind", verdicts?.kind.rawValue)
             line.add("p_value", pValue)
             line.add("anomaly", isAnomaly)
             line.add("windows", score.windowCount)
@@ -97,7 +98,8 @@ struct ScoreWriter {
         case .csv, .tsv:
             let figures: [String?] = [
                 item.path, item.label, "\(value)", kind.rawValue, threshold.map { "\($0)" },
-                pValue.map { "\($0)" }, isAnomaly.map { "\($0)" }, "\(score.windowCount)",
+                verdicts?.kind.rawValue, pValue.map { "\($0)" }, isAnomaly.map { "\($0)" },
+                "\(score.windowCount)",
             ]
             try separated(
                 figures.map { $0 ?? "" } + components.map { $0.1.map { "\($0)" } ?? "" } + ["", ""])
@@ -127,6 +129,40 @@ struct ScoreWriter {
         case .table:
             try output.line(Self.row("-", "-", "-", "ERROR", "\(item.path): \(error.message)"))
         }
+    }
+
+    /// All files of a call as one.
+    struct Summary {
+        let fileCount: Int
+        let errorCount: Int
+        /// Nil without verdicts.
+        let flaggedCount: Int?
+        /// How far the scores are from the calibration's; nil where there are none to compare.
+        let drift: Drift?
+    }
+
+    /// Writes the summary, in the formats that have room for it.
+    func write(_ summary: Summary) throws {
+        guard format == .ndjson else {
+            return try output.line(
+                "\(summary.fileCount) files, \(summary.errorCount) errors, "
+                    + "\(summary.flaggedCount.map { "\($0)" } ?? "-") flagged"
+                    + (summary.drift.map { "; \($0.sentence)" } ?? ""))
+        }
+        var line = JSONLine()
+        line.add("schema", Self.schema)
+        line.add("summary", true)
+        line.add("files", summary.fileCount)
+        line.add("errors", summary.errorCount)
+        if let count = summary.flaggedCount {
+            line.add("flagged", count)
+        } else {
+            line.add("flagged", nil as Double?)
+        }
+        line.add("ks", summary.drift?.kolmogorovSmirnov)
+        line.add("ks_p", summary.drift?.pValue)
+        line.add("psi", summary.drift?.stabilityIndex)
+        try output.line(line.text)
     }
 
     private func separated(_ fields: [String]) throws {

@@ -50,7 +50,9 @@ struct DetectionTests {
             let expected =
                 kind == "reconstruction-probability"
                 ? -(parts["reconstruction_nats"] ?? .nan) : parts[kind]
-            #expect(line["score"] as? Double == expected)
+            // Foundation reads the last digit of some negative numbers wrong.
+            let score = try #require(line["score"] as? Double)
+            #expect(abs(score - (try #require(expected))) <= 1e-12 * abs(score))
         }
 
         // What it reads cannot be turned back into images.

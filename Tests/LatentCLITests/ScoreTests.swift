@@ -42,8 +42,8 @@ struct Scoring {
             let line = try object(line)
             #expect(
                 Set(line.keys) == [
-                    "schema", "path", "label", "score", "kind", "threshold", "p_value", "anomaly",
-                    "windows", "components",
+                    "schema", "path", "label", "score", "kind", "threshold", "threshold_kind",
+                    "p_value", "anomaly", "windows", "components",
                 ])
             #expect(line["schema"] as? Int == 1)
             #expect(line["path"] as? String == path)
@@ -125,7 +125,7 @@ struct Scoring {
             let rows = run.lines.map {
                 $0.split(separator: separator, omittingEmptySubsequences: false)
             }
-            #expect(rows.allSatisfy { $0.count == 19 })
+            #expect(rows.allSatisfy { $0.count == 20 })
             #expect(rows[0].prefix(3).elementsEqual(["path", "label", "score"]))
             #expect(Double(rows[1][2]) != nil)
         }

@@ -35,7 +35,7 @@ public struct Calibration: Codable, Sendable, Equatable {
     }
 
     /// ⌊(n + 1) α⌋, forgiving the rounding of α itself.
-    private static func rank(count: Int, rate: Double) -> Int {
+    static func rank(count: Int, rate: Double) -> Int {
         Int((Double(count + 1) * rate * (1 + 1e-12)).rounded(.down))
     }
 

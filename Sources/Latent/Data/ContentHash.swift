@@ -26,3 +26,12 @@ public struct ContentHash: Hashable, Sendable, CustomStringConvertible {
     /// The first 64 bits: the key of the item's random numbers.
     public var word: UInt64 { bytes[0..<8].reduce(0) { $0 << 8 | UInt64($1) } }
 }
+
+extension ContentHash {
+    /// SHA-256 over sorted content words: the same files in another order are the same data.
+    static func fingerprint(ofWords words: [UInt64]) -> String {
+        var bytes: [UInt8] = []
+        for word in words.sorted() { withUnsafeBytes(of: word.bigEndian) { bytes += $0 } }
+        return ContentHash(of: bytes).description
+    }
+}

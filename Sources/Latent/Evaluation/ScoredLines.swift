@@ -119,6 +119,8 @@ public struct ScoredLines: Sendable {
         guard line.schema ?? 1 == 1 else {
             throw broken("has schema \(line.schema ?? 0), but 1 is known", "use a newer latent")
         }
+        // The last line of score --summary is of no file.
+        if line.isSummary { return }
         guard let path = line.path else { throw broken("has no path", hint) }
         lineCount += 1
         if line.isError {
@@ -314,6 +316,7 @@ private struct Line: Decodable {
     let threshold: Double?
     let anomaly: Bool?
     let isError: Bool
+    let isSummary: Bool
     let componentValue: Double?
     let componentNames: [String]
 
@@ -333,6 +336,7 @@ private struct Line: Decodable {
         schema = try values.decodeIfPresent(Int.self, forKey: Key("schema"))
         path = try values.decodeIfPresent(String.self, forKey: Key("path"))
         isError = try values.contains(Key("error")) && !values.decodeNil(forKey: Key("error"))
+        isSummary = values.contains(Key("summary")) && !values.contains(Key("path"))
         label = try values.decodeIfPresent(String.self, forKey: Key("label"))
         score = try values.decodeIfPresent(Double.self, forKey: Key("score"))
         kind = try values.decodeIfPresent(String.self, forKey: Key("kind"))

@@ -70,6 +70,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var ensemble: Ensemble?
     /// Held-out normal scores.
     public var calibration: Calibration
+    /// How far the scores of each later set of normal files had moved; nil before the first.
+    public var calibrationHistory: [Drift]?
     /// Draws of z for each window.
     public var drawCount: Int
     /// Version of the program that wrote the file, and of libtorch.
@@ -95,6 +97,9 @@ public struct ModelRecord: Codable, Sendable, Equatable {
         try check((1...1_000_000).contains(drawCount), "\(drawCount) draws")
         let rate = calibration.falseAlarmRate
         try check(rate > 0 && rate < 1, "a false-alarm rate of \(rate)")
+        try check(
+            (calibrationHistory ?? []).count <= Recalibration.historyLimit,
+            "more calibrations than a model keeps")
         if let outputSize {
             try check(
                 outputSize.count == 2 && outputSize.allSatisfy { (1...65_536).contains($0) },

@@ -1,0 +1,89 @@
+/// Scores of fresh normal files, and the model record that they make.
+///
+/// Weights, and what is fitted for scoring, stay as they are.
+public struct Recalibration: Sendable {
+    /// The most scores that a model keeps of one kind.
+    public static let scoreLimit = 100_000
+    /// The most entries that a model's history keeps; the oldest go first.
+    public static let historyLimit = 100
+
+    private var scores: [ScoreKind: [Double]] = [:]
+    private var hashes: Set<ContentHash> = []
+
+    /// Makes a recalibration without files.
+    public init() {}
+
+    /// Number of files.
+    public var count: Int { hashes.count }
+
+    /// Takes the scores of a file.
+    ///
+    /// - Returns: whether they count: those of the same content count once, since copies are not
+    ///   independent of each other
+    /// - Throws: ``LatentError`` `.data` for a score that is no finite number
+    public mutating func add(_ item: ItemScore) throws(LatentError) -> Bool {
+        for (kind, value) in item.values where !value.isFinite {
+            throw LatentError(
+                .data, "its score \(kind.rawValue) is \(value), no finite number",
+                hint: "leave the file out")
+        }
+        guard hashes.insert(item.hash).inserted else { return false }
+        for (kind, value) in item.values { scores[kind, default: []].append(value) }
+        return true
+    }
+
+    /// The record with the new scores, instead of the old ones or pooled with them.
+    ///
+    /// - Parameters:
+    ///   - record: what the model had
+    ///   - falseAlarmRate: the rate for thresholds from now on; nil keeps the model's
+    ///   - isPooled: whether the old scores stay
+    /// - Returns: the record with its new calibration, and one entry more in its history
+    /// - Throws: ``LatentError`` `.data` without files, and `.usage` where there are too few for the
+    ///   rate, though it was asked for, or the model could keep it before
+    public func record(
+        from record: ModelRecord, falseAlarmRate: Double? = nil, isPooled: Bool = false
+    ) throws(LatentError) -> ModelRecord {
+        let old = record.calibration
+        guard count > 0 else {
+            throw LatentError(
+                .data, "no normal file could be scored",
+                hint: "name files, or a folder that has some")
+        }
+        var pooled = scores
+        if isPooled {
+            for kind in ScoreKind.allCases where !old.scores(kind).isEmpty {
+                pooled[kind, default: []] += old.scores(kind)
+            }
+        }
+        let kind = record.scoreKind
+        let new = Calibration(
+            scores: pooled, falseAlarmRate: falseAlarmRate ?? old.falseAlarmRate)
+        if new.threshold(kind) == nil, falseAlarmRate != nil || old.threshold(kind) != nil {
+            let count = new.scores(kind).count
+            let needed = Calibration.neededCount(rate: new.falseAlarmRate)
+            throw LatentError(
+                .usage,
+                "a false-alarm rate of \(new.falseAlarmRate) needs \(needed) normal files, there "
+                    + "are \(count)",
+                hint: "give \(needed - count) more, or a rate of at least "
+                    + "\(Calibration.smallestRate(count: count))"
+                    + (isPooled ? "" : ", or add to the old ones with --add"))
+        }
+        var result = record
+        result.calibration = new
+        if let drift = drift(from: record) {
+            let history = (record.calibrationHistory ?? []) + [drift]
+            result.calibrationHistory = Array(history.suffix(Self.historyLimit))
+        }
+        return result
+    }
+
+    /// How far the scores have moved from those of a record; nil where either has none.
+    public func drift(from record: ModelRecord) -> Drift? {
+        let kind = record.scoreKind
+        var drift = Drift(of: scores[kind] ?? [], against: record.calibration, kind: kind)
+        drift?.dataFingerprint = ContentHash.fingerprint(ofWords: hashes.map(\.word))
+        return drift
+    }
+}

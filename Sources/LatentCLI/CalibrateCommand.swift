@@ -1,0 +1,168 @@
+import ArgumentParser
+import Foundation
+import Latent
+
+struct CalibrateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "calibrate",
+        abstract: "Set a model's thresholds from fresh normal files, without training it again.",
+        discussion: """
+            Scores normal files that the model was not trained on, and writes the model with their \
+            scores in place of the old ones, or added to them. A line for each false-alarm rate: \
+            threshold, number of calibration files, and between which shares the false alarms of \
+            new normal files are (95 %). How far the scores have moved from the old ones is said, \
+            and kept in the model. Without -o and --in-place nothing is written. A file that cannot \
+            be read is left out with a warning, and the exit code is 65.
+
+            EXAMPLES
+              latent calibrate -m photos.safetensors new-normal -o photos-2.safetensors
+              latent calibrate -m m.safetensors new-normal --in-place --add --false-alarms 0.01
+              latent calibrate -m m.safetensors last-week --format table
+            """)
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The model file.", valueName: "file"))
+    var model: String
+
+    @OptionGroup var input: InputOptions
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("Where to write the calibrated model.", valueName: "file"))
+    var output: String?
+
+    @Flag(help: "Write the calibrated model in place of the old one.")
+    var inPlace = false
+
+    @Flag(help: "Replace the file of -o.")
+    var force = false
+
+    @Flag(help: "Keep the old calibration scores, and add the new ones.")
+    var add = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Share of normal files that may be flagged from now on (the model's).",
+            valueName: "rate"))
+    var falseAlarms: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            For a conditional model: labels that all files are taken to have, instead of those of \
+            their folders or manifest.
+            """, valueName: "name=value,…"))
+    var condition: LabelList?
+
+    @Option(help: ArgumentHelp("Windows that are scored at once.", valueName: "n"))
+    var batch = 32
+
+    @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
+    var format: RowFormat?
+
+    @OptionGroup(title: "Machine") var machine: MachineOptions
+
+    func validate() throws {
+        guard !input.data.isEmpty else {
+            throw ValidationError("no data: name a folder, files, a manifest, or -.")
+        }
+        guard output == nil || !inPlace else {
+            throw ValidationError("-o and --in-place exclude each other.")
+        }
+        guard !force || output != nil else {
+            throw ValidationError("--force is of the file that -o names.")
+        }
+        try checkShare(falseAlarms, "--false-alarms")
+        guard (1...65_536).contains(batch) else {
+            throw ValidationError("--batch is \(batch); it must be 1 to 65536.")
+        }
+    }
+
+    func run() throws {
+        let console = Console(quiet: machine.quiet)
+        let loaded = try ModelFile.read(model)
+        let old = loaded.file.record
+        let target = inPlace ? model : output
+        if let output, !force, FileManager.default.fileExists(atPath: output) {
+            throw LatentError(
+                .exists, path: output, "there is already a file of that name",
+                hint: "choose another name, or give --force")
+        }
+        if let target { try OutputCheck.writableFolder(of: target) }
+        let inputs = try input.inputs(
+            domain: old.preprocessing.domain,
+            attributeNames: old.configuration.conditioning?.names ?? [])
+        let items = Array(inputs)
+        if let output { try OutputCheck.isNoInput(output, of: items.lazy.map(\.path)) }
+
+        let (recalibration, failedCount) = try score(items, by: loaded.file, console: console)
+        if let note = inputs.omissions.note { console.note(note) }
+        var file = loaded.file
+        file.record = try recalibration.record(
+            from: old, falseAlarmRate: falseAlarms, isPooled: add)
+        if let target { try file.write(to: target, overwrite: inPlace || force) }
+        try report(file.record, console: console)
+        if let drift = recalibration.drift(from: old) { console.note(drift.sentence) }
+        console.note(target.map { "wrote \($0)" } ?? "nothing written: give -o or --in-place")
+        if failedCount > 0 {
+            console.warning("\(failedCount) of \(items.count) files cannot be used")
+            throw ExitStatus.badData
+        }
+    }
+
+    /// Scores the files; those that cannot be used are named, and counted.
+    private func score(
+        _ items: [Item], by file: ModelFile, console: Console
+    ) throws -> (Recalibration, failedCount: Int) {
+        let room =
+            Recalibration.scoreLimit
+            - (add ? file.record.calibration.scores(file.record.scoreKind).count : 0)
+        if items.count > room {
+            console.warning(
+                "a model keeps \(Recalibration.scoreLimit) calibration scores: only the first "
+                    + "\(max(0, room)) of \(items.count) files are used")
+        }
+        let device = try machine.start()
+        var configuration = Scorer.Configuration(drawCount: file.record.drawCount)
+        configuration.seed = machine.seed
+        configuration.batchSize = batch
+        configuration.readerCount = machine.readerCount
+        configuration.assignments = try file.record.assignments(condition)
+        let scorer = try Scorer(file: file, device: device, configuration: configuration)
+        var recalibration = Recalibration()
+        var (doneCount, failedCount, copyCount) = (0, 0, 0)
+        try scorer.score(items.prefix(max(0, room))) { item, result in
+            doneCount += 1
+            do {
+                if try !recalibration.add(result.get()) { copyCount += 1 }
+            } catch let failed as ItemFailed {
+                failedCount += 1
+                console.warning("\(item.path): \(failed.error.message)")
+            } catch let error as LatentError {
+                failedCount += 1
+                console.warning("\(item.path): \(ItemError(error).message)")
+            }
+            console.progress { "scored \(doneCount) of \(items.count) files" }
+        }
+        console.clear()
+        if copyCount > 0 {
+            console.note("\(copyCount) files have the content of others, which counts once")
+        }
+        return (recalibration, failedCount)
+    }
+
+    private func report(_ record: ModelRecord, console: Console) throws {
+        let calibration = record.calibration
+        let output = StandardOutput()
+        let writer = GuaranteeWriter(
+            output, format: format ?? (output.isTerminal ? .table : .ndjson),
+            kind: record.scoreKind, storedRate: calibration.falseAlarmRate)
+        try writer.begin()
+        for rate in Set([0.1, 0.05, 0.01, calibration.falseAlarmRate]).sorted(by: >) {
+            try writer.write(calibration.guarantee(record.scoreKind, rate: rate))
+        }
+        try output.flush()
+        let stored = calibration.guarantee(
+            record.scoreKind, rate: calibration.falseAlarmRate)
+        console.note("at \(percent(stored.rate)): \(stored.sentence)")
+    }
+}

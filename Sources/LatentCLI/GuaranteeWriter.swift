@@ -1,0 +1,102 @@
+import Foundation
+import Latent
+
+/// Writes a line for each false-alarm rate of a calibration (schema 1).
+struct GuaranteeWriter {
+    private let output: StandardOutput
+    private let format: RowFormat
+    private let kind: ScoreKind
+    private let storedRate: Double
+
+    private static let schema = 1
+    private static let columns = [
+        "rate", "kind", "threshold", "files", "needed", "expected", "low", "high", "stored",
+        "guarantee",
+    ]
+
+    init(_ output: StandardOutput, format: RowFormat, kind: ScoreKind, storedRate: Double) {
+        self.output = output
+        self.format = format
+        self.kind = kind
+        self.storedRate = storedRate
+    }
+
+    /// Writes the header, where the format has one.
+    func begin() throws {
+        switch format {
+        case .ndjson: break
+        case .csv, .tsv: try output.line(format.separated(Self.columns))
+        case .table: try output.line(Self.row("rate", "threshold", "files", "guarantee"))
+        }
+    }
+
+    private static func row(
+        _ rate: String, _ threshold: String, _ files: String, _ guarantee: String
+    ) -> String {
+        func left(_ text: String, _ width: Int) -> String {
+            String(repeating: " ", count: max(0, width - text.count)) + text
+        }
+        return "\(left(rate, 8)) \(left(threshold, 12)) \(left(files, 7))  \(guarantee)"
+    }
+
+    /// Writes the line of a rate.
+    func write(_ guarantee: Guarantee) throws {
+        let isStored = guarantee.rate == storedRate
+        switch format {
+        case .ndjson:
+            var line = JSONLine()
+            line.add("schema", Self.schema)
+            line.add("rate", guarantee.rate)
+            line.add("kind", kind.rawValue)
+            line.add("threshold", guarantee.threshold)
+            line.add("files", guarantee.count)
+            line.add("needed", guarantee.neededCount)
+            line.add("expected", guarantee.expectedShare)
+            line.add("low", guarantee.interval?.lowerBound)
+            line.add("high", guarantee.interval?.upperBound)
+            line.add("stored", isStored)
+            line.add("guarantee", guarantee.sentence)
+            try output.line(line.text)
+        case .csv, .tsv:
+            func text(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
+            try output.line(
+                format.separated([
+                    "\(guarantee.rate)", kind.rawValue, text(guarantee.threshold),
+                    "\(guarantee.count)", "\(guarantee.neededCount)",
+                    text(guarantee.expectedShare), text(guarantee.interval?.lowerBound),
+                    text(guarantee.interval?.upperBound), "\(isStored)", guarantee.sentence,
+                ]))
+        case .table:
+            let digits = [.mse, .neighbours].contains(kind) ? 5 : 2
+            try output.line(
+                Self.row(
+                    percent(guarantee.rate) + (isStored ? " *" : "  "),
+                    guarantee.threshold.map { LatentCLI.format($0, digits: digits) } ?? "-",
+                    "\(guarantee.count)", guarantee.sentence))
+        }
+    }
+}
+
+extension Guarantee {
+    /// What is promised, as people say it.
+    var sentence: String {
+        guard let expectedShare, let interval else {
+            return "none: it needs \(neededCount) calibration files, there are \(count)"
+        }
+        return "of new normal files \(percent(expectedShare)) are flagged on average; given these "
+            + "\(count) files it is \(percent(interval.lowerBound)) to "
+            + "\(percent(interval.upperBound)) (95 %)"
+    }
+}
+
+extension Drift {
+    /// How far scores have moved, as people say it.
+    var sentence: String {
+        "drift of \(fileCount) files from \(calibrationCount): Kolmogorov-Smirnov "
+            + "\(format(kolmogorovSmirnov, digits: 3)) (p \(format(pValue, digits: 3))), "
+            + "stability index \(format(stabilityIndex, digits: 3))"
+    }
+}
+
+/// A share as `5 %`, with three digits at most.
+func percent(_ share: Double) -> String { String(format: "%.3g %%", 100 * share) }

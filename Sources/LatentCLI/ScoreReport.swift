@@ -1,0 +1,92 @@
+import Latent
+
+/// What a call of score has found so far, and the lines that it writes.
+struct ScoreReport {
+    typealias Scored = (item: Item, result: Result<ItemScore, ItemFailed>)
+
+    let calibration: Calibration
+    let kind: ScoreKind
+    /// Nil where there are none, or not yet.
+    var verdicts: Verdicts?
+    var writer: ScoreWriter
+    /// Whether only lines of flagged files and of errors are written.
+    let onlyAnomalies: Bool
+    /// Whether scores are kept for a summary.
+    let summarises: Bool
+    private(set) var flaggedCount = 0
+    private(set) var failedCount = 0
+    private(set) var fileCount = 0
+    private var scores: [Double] = []
+    /// Files whose lines wait for the verdicts on all.
+    private var waiting: [Scored] = []
+
+    init(
+        calibration: Calibration, kind: ScoreKind, verdicts: Verdicts?, writer: ScoreWriter,
+        onlyAnomalies: Bool, summarises: Bool
+    ) {
+        self.calibration = calibration
+        self.kind = kind
+        self.verdicts = verdicts
+        self.writer = writer
+        self.onlyAnomalies = onlyAnomalies
+        self.summarises = summarises
+    }
+
+    /// Writes the line of a file.
+    mutating func add(_ scored: Scored) throws {
+        fileCount += 1
+        switch scored.result {
+        case .success(let score):
+            let value = score.values[kind] ?? .nan
+            if summarises { scores.append(value) }
+            let isAnomaly = verdicts?.isAnomaly(value)
+            if isAnomaly == true { flaggedCount += 1 }
+            guard !onlyAnomalies || isAnomaly == true else { return }
+            try writer.write(
+                scored.item, score, pValue: calibration.pValue(value, kind: kind),
+                verdicts: verdicts)
+        case .failure(let failed):
+            failedCount += 1
+            try writer.write(scored.item, failed.error)
+        }
+    }
+
+    /// Keeps a file until the verdicts are known.
+    mutating func hold(_ scored: Scored) { waiting.append(scored) }
+
+    /// Decides on all files that wait, and writes their lines in the order that they came in.
+    mutating func decide(discoveryRate rate: Double, storey: Bool, console: Console) throws {
+        let values = waiting.compactMap { (try? $0.result.get())?.values[kind] }
+        let decision = calibration.verdicts(
+            kind, on: values, discoveryRate: rate, estimatesNormalShare: storey)
+        verdicts = decision?.verdicts
+        if let found = decision?.found {
+            if storey {
+                console.note("estimated share of normal files: \(percent(found.normalShare))")
+            }
+            let count = calibration.scores(kind).count
+            let least = FalseDiscovery.leastFlaggedCount(
+                itemCount: values.count, rate: rate / found.normalShare, calibrationCount: count)
+            if least > 1, !values.isEmpty {
+                let needed = FalseDiscovery.neededCount(
+                    itemCount: values.count, rate: rate / found.normalShare)
+                console.note(
+                    "\(count) calibration scores give no p-value below "
+                        + "\(format(Calibration.smallestRate(count: count), digits: 4)): of "
+                        + "\(values.count) files none is flagged unless \(least) or more are as "
+                        + "extreme; \(needed) scores would do for one alone")
+            }
+        }
+        for scored in waiting { try add(scored) }
+        waiting = []
+    }
+
+    /// Writes the summary line.
+    func summarise() throws {
+        try writer.write(
+            ScoreWriter.Summary(
+                fileCount: fileCount, errorCount: failedCount,
+                flaggedCount: verdicts == nil ? nil : flaggedCount,
+                drift: Drift(of: scores.filter(\.isFinite), against: calibration, kind: kind)))
+    }
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Latent
+
+/// How files are flagged.
+struct ThresholdOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Share of normal files that may be flagged (what the model was trained for).",
+            valueName: "rate"))
+    var falseAlarms: Double?
+
+    @Flag(
+        help: """
+            Extrapolate the largest calibration scores (generalised Pareto), so that --false-alarms \
+            can go below what their number promises. An estimate, not a promise.
+            """)
+    var tail = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Flag above this quantile of the calibration scores; promises nothing.",
+            valueName: "share"))
+    var quantile: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Share of normal files among the flagged, on average (Benjamini and Hochberg over all \
+            files of the call). All output comes at the end.
+            """, valueName: "rate"))
+    var fdr: Double?
+
+    @Flag(help: "With --fdr: estimate how many files are normal (Storey), and flag more.")
+    var storey = false
+
+    func validate() throws {
+        try checkShare(falseAlarms, "--false-alarms")
+        try checkShare(fdr, "--fdr")
+        if let quantile, !(0...1).contains(quantile) {
+            throw ValidationError("--quantile is \(quantile); it must be 0 to 1.")
+        }
+        let rules = [
+            (falseAlarms != nil || tail, tail ? "--tail" : "--false-alarms"),
+            (quantile != nil, "--quantile"), (fdr != nil, "--fdr"),
+        ].filter(\.0).map(\.1)
+        guard rules.count < 2 else {
+            throw ValidationError("\(rules.joined(separator: " and ")) exclude each other.")
+        }
+        guard !storey || fdr != nil else { throw ValidationError("--storey goes with --fdr.") }
+    }
+
+    /// The verdicts that need no other file; nil for those of --fdr, and without enough scores.
+    ///
+    /// Too few scores for the model's own rate are refused only where verdicts are needed.
+    func verdicts(
+        by calibration: Calibration, kind: ScoreKind, model: String, isNeeded: Bool,
+        console: Console
+    ) throws -> Verdicts? {
+        let count = calibration.scores(kind).count
+        let rate = falseAlarms ?? calibration.falseAlarmRate
+        if tail {
+            let verdicts = try calibration.verdicts(kind, tailRate: rate)
+            console.note(
+                "the threshold at \(percent(rate)) false alarms is extrapolated from \(count) "
+                    + "calibration scores: an estimate, not a promise")
+            return verdicts
+        }
+        if quantile != nil || fdr != nil, count == 0 {
+            throw LatentError(
+                .usage, path: model, "the model has no calibration scores",
+                hint: "add normal files with latent calibrate")
+        }
+        if fdr != nil { return nil }
+        if let quantile { return calibration.verdicts(kind, quantile: quantile) }
+        if let verdicts = calibration.verdicts(kind, rate: rate) { return verdicts }
+        let message =
+            "a false-alarm rate of \(rate) needs \(Calibration.neededCount(rate: rate)) "
+            + "calibration scores, the model has \(count)"
+        if falseAlarms != nil || isNeeded {
+            throw LatentError(
+                .usage, path: model, message,
+                hint: "use a larger rate, add normal files with latent calibrate --add, or train "
+                    + "with more files or a larger --calibration")
+        }
+        console.note("no verdicts: \(message)")
+        return nil
+    }
+}
