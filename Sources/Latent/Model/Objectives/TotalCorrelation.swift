@@ -12,7 +12,7 @@ import Torch
 struct TotalCorrelationObjective: Objective {
     static let summary = "with the total correlation times --beta"
     static let numbers: Set<ObjectiveConfiguration.Number> = [.weight]
-    static let defaultWeight = 6.0
+    static let defaultWeight = 4.0
 
     let beta: Double
 
