@@ -12,6 +12,9 @@ struct WindowShape: Sendable, Equatable {
 
 /// Windows → features: [B, C, H, W] in -1…1 → [B, F].
 protocol EncoderNetwork {
+    /// Registers its weights at the scope.
+    init(_ scope: Parameters.Scope, window: WindowShape, widths: [Int]) throws
+
     /// F.
     var featureCount: Int { get }
     func callAsFunction(_ x: Tensor) throws -> Tensor
@@ -19,6 +22,9 @@ protocol EncoderNetwork {
 
 /// Latents → the numbers of a likelihood: [B, I] → [B, C, H, W].
 protocol DecoderNetwork {
+    /// Registers its weights at the scope; from I numbers to a window.
+    init(_ scope: Parameters.Scope, inputCount: Int, window: WindowShape, widths: [Int]) throws
+
     func callAsFunction(_ z: Tensor) throws -> Tensor
 }
 
@@ -27,6 +33,9 @@ protocol DecoderNetwork {
 /// One more network is one more file in `Networks/`, its case in
 /// ``VAEConfiguration/Architecture`` and a test.
 protocol Network: Sendable {
+    associatedtype Encoder: EncoderNetwork
+    associatedtype Decoder: DecoderNetwork
+
     /// What it is, in a few words.
     var summary: String { get }
 
@@ -39,23 +48,28 @@ protocol Network: Sendable {
     /// Whether that is so of the height too, and not of the width alone.
     var halvesHeight: Bool { get }
 
-    /// Makes an encoder and registers its weights at the scope.
-    func encoder(
-        _ scope: Parameters.Scope, window: WindowShape, widths: [Int]
-    ) throws -> any EncoderNetwork
-
-    /// Makes a decoder from I numbers to a window.
-    func decoder(
-        _ scope: Parameters.Scope, inputCount: Int, window: WindowShape, widths: [Int]
-    ) throws -> any DecoderNetwork
-
     /// What encoder and decoder take, before they are made: for each layer about the number of its
     /// weights and of its activations for one window.
     func layers(window: WindowShape, latentCount: Int, widths: [Int]) -> [LayerSize]
 }
 
 extension Network {
+    /// A halving for each width.
+    func sideMultiple(widths: [Int]) -> Int { 1 << widths.count }
+
     var halvesHeight: Bool { true }
+
+    func encoder(
+        _ scope: Parameters.Scope, window: WindowShape, widths: [Int]
+    ) throws -> any EncoderNetwork {
+        try Encoder(scope, window: window, widths: widths)
+    }
+
+    func decoder(
+        _ scope: Parameters.Scope, inputCount: Int, window: WindowShape, widths: [Int]
+    ) throws -> any DecoderNetwork {
+        try Decoder(scope, inputCount: inputCount, window: window, widths: widths)
+    }
 }
 
 /// About what a layer takes.

@@ -7,23 +7,6 @@ struct FullyConnectedNetwork: Network {
 
     func sideMultiple(widths: [Int]) -> Int { 1 }
 
-    func encoder(
-        _ scope: Parameters.Scope, window: WindowShape, widths: [Int]
-    ) throws -> any EncoderNetwork {
-        Encoder(
-            layers: try Self.layers(scope, widths: [window.elementCount] + widths),
-            featureCount: widths.last ?? window.elementCount)
-    }
-
-    func decoder(
-        _ scope: Parameters.Scope, inputCount: Int, window: WindowShape, widths: [Int]
-    ) throws -> any DecoderNetwork {
-        Decoder(
-            layers: try Self.layers(
-                scope, widths: [inputCount] + widths.reversed() + [window.elementCount]),
-            window: window)
-    }
-
     func layers(window: WindowShape, latentCount: Int, widths: [Int]) -> [LayerSize] {
         let all = [window.elementCount] + widths + [latentCount]
         return zip(all, all.dropFirst()).map {
@@ -31,17 +14,20 @@ struct FullyConnectedNetwork: Network {
         }
     }
 
-    private static func layers(
-        _ scope: Parameters.Scope, widths: [Int]
-    ) throws -> [Linear] {
+    private static func linears(_ scope: Parameters.Scope, widths: [Int]) throws -> [Linear] {
         try zip(widths, widths.dropFirst()).enumerated().map { index, sizes in
             try Linear(scope["\(index)"], inputs: sizes.0, outputs: sizes.1)
         }
     }
 
-    private struct Encoder: EncoderNetwork {
-        let layers: [Linear]
+    struct Encoder: EncoderNetwork {
+        private let layers: [Linear]
         let featureCount: Int
+
+        init(_ scope: Parameters.Scope, window: WindowShape, widths: [Int]) throws {
+            layers = try linears(scope, widths: [window.elementCount] + widths)
+            featureCount = widths.last ?? window.elementCount
+        }
 
         func callAsFunction(_ x: Tensor) throws -> Tensor {
             var h = try x.reshaped([x.shape[0], -1])
@@ -50,9 +36,17 @@ struct FullyConnectedNetwork: Network {
         }
     }
 
-    private struct Decoder: DecoderNetwork {
-        let layers: [Linear]
-        let window: WindowShape
+    struct Decoder: DecoderNetwork {
+        private let layers: [Linear]
+        private let window: WindowShape
+
+        init(
+            _ scope: Parameters.Scope, inputCount: Int, window: WindowShape, widths: [Int]
+        ) throws {
+            layers = try linears(
+                scope, widths: [inputCount] + widths.reversed() + [window.elementCount])
+            self.window = window
+        }
 
         func callAsFunction(_ z: Tensor) throws -> Tensor {
             var h = z

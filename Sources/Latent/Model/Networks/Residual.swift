@@ -28,20 +28,6 @@ struct ResidualNetwork: Network {
     var summary: String { "convolutions with residual blocks" }
     var defaultWidths: [Int] { [32, 64, 128] }
 
-    func sideMultiple(widths: [Int]) -> Int { 1 << widths.count }
-
-    func encoder(
-        _ scope: Parameters.Scope, window: WindowShape, widths: [Int]
-    ) throws -> any EncoderNetwork {
-        try Encoder(scope, window: window, widths: widths)
-    }
-
-    func decoder(
-        _ scope: Parameters.Scope, inputCount: Int, window: WindowShape, widths: [Int]
-    ) throws -> any DecoderNetwork {
-        try Decoder(scope, inputCount: inputCount, window: window, widths: widths)
-    }
-
     func layers(window: WindowShape, latentCount: Int, widths: [Int]) -> [LayerSize] {
         ConvolutionalNetwork().layers(window: window, latentCount: latentCount, widths: widths)
             .enumerated().map { index, size in
@@ -53,7 +39,7 @@ struct ResidualNetwork: Network {
             }
     }
 
-    private struct Encoder: EncoderNetwork {
+    struct Encoder: EncoderNetwork {
         private var layers: [(HalvingConvolution, ResidualBlock)] = []
         let featureCount: Int
 
@@ -81,7 +67,7 @@ struct ResidualNetwork: Network {
         }
     }
 
-    private struct Decoder: DecoderNetwork {
+    struct Decoder: DecoderNetwork {
         private let first: Linear
         private let innerShape: [Int]
         private var layers: [(ResidualBlock, DoublingConvolution)] = []

@@ -8,21 +8,7 @@ struct SpectralNetwork: Network {
     var summary: String { "convolutions along time over whole spectra" }
     var defaultWidths: [Int] { [96, 128, 160] }
 
-    func sideMultiple(widths: [Int]) -> Int { 1 << widths.count }
-
     var halvesHeight: Bool { false }
-
-    func encoder(
-        _ scope: Parameters.Scope, window: WindowShape, widths: [Int]
-    ) throws -> any EncoderNetwork {
-        try Encoder(scope, window: window, widths: widths)
-    }
-
-    func decoder(
-        _ scope: Parameters.Scope, inputCount: Int, window: WindowShape, widths: [Int]
-    ) throws -> any DecoderNetwork {
-        try Decoder(scope, inputCount: inputCount, window: window, widths: widths)
-    }
 
     func layers(window: WindowShape, latentCount: Int, widths: [Int]) -> [LayerSize] {
         var inputs = window.channelCount * window.height
@@ -38,7 +24,7 @@ struct SpectralNetwork: Network {
         return sizes + [LayerSize(weightCount: inner * latentCount, activationCount: 0)]
     }
 
-    private struct Encoder: EncoderNetwork {
+    struct Encoder: EncoderNetwork {
         private var layers: [HalvingConvolution1D] = []
         let featureCount: Int
         private let bandCount: Int
@@ -61,7 +47,7 @@ struct SpectralNetwork: Network {
         }
     }
 
-    private struct Decoder: DecoderNetwork {
+    struct Decoder: DecoderNetwork {
         private let first: Linear
         private let innerShape: [Int]
         private let window: WindowShape
