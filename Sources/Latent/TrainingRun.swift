@@ -454,6 +454,8 @@ public struct TrainingRun {
                 : [plan.model.height, plan.model.width]
             record.outputBitDepth = survey.mode(\.bitDepth) == 16 ? 16 : 8
         case .logMel(let view):
+            // What cannot be turned back needs no level.
+            guard plan.preprocessing.isInvertible else { return }
             // A sample of the clips is enough for a mean level.
             let step = max(1, training.count / 100)
             var levels: [Double] = []

@@ -5,15 +5,5 @@ struct DetectorView {
     let model: VAE
     let preprocessing: Preprocessing
     let aggregate: Aggregate
-    let fitted: FittedScores
-
-    init(
-        model: VAE, preprocessing: Preprocessing, aggregate: Aggregate,
-        fitted: FittedScores = FittedScores()
-    ) {
-        self.model = model
-        self.preprocessing = preprocessing
-        self.aggregate = aggregate
-        self.fitted = fitted
-    }
+    var fitted = FittedScores()
 }

@@ -83,9 +83,9 @@ struct FittedScores {
         return tensors
     }
 
-    /// Whether a model file has the numbers of a score.
-    static func has(_ kind: ScoreKind, in weights: [String: HostTensor]) -> Bool {
-        weights.keys.contains { $0.hasPrefix(prefix(kind)) }
+    /// Those of the fitted scores that a model file lacks the numbers of.
+    static func missing(in weights: [String: HostTensor]) -> Set<ScoreKind> {
+        Set(types.keys.filter { kind in !weights.keys.contains { $0.hasPrefix(prefix(kind)) } })
     }
 
     /// Whether a path of a model file is of a score, not of the network.

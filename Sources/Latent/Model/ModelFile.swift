@@ -256,14 +256,8 @@ public struct ModelFile: Sendable {
 
     /// The scores that the model gives.
     public var scoreKinds: Set<ScoreKind> {
-        Set(
-            ScoreKind.allCases.filter { kind in
-                switch kind {
-                case .ensemble: record.ensemble != nil
-                case .residual, .latent, .neighbours: FittedScores.has(kind, in: weights)
-                default: true
-                }
-            })
+        let all = Set(ScoreKind.allCases).subtracting(FittedScores.missing(in: weights))
+        return record.ensemble == nil ? all.subtracting([.ensemble]) : all
     }
 
     /// Builds the model on a device; of several views the first.

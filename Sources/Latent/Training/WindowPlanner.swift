@@ -45,7 +45,7 @@ struct WindowPlanner {
         guard let transform = ViewTransform(named: name) else {
             throw LatentError(
                 .usage, "--view \(name) is not for \(view == "pixels" ? "images" : "recordings")",
-                hint: "use \(view), smooth, gradients or contrast")
+                hint: "use " + ([view] + ViewTransform.usual.map(\.name)).joined(separator: ", "))
         }
         guard detects else {
             throw LatentError(

@@ -76,4 +76,11 @@ public struct GradientCells: MapTransform, Codable, Equatable {
             window[index] = 0.5 * (max(0, window[index]) / mean).squareRoot()
         }
     }
+
+    var limits: [(what: String, value: Double, range: ClosedRange<Double>)] {
+        [
+            ("a blur", blurSigma, 0...64), ("a spread", spreadSigma, 0...64),
+            ("orientations", Double(orientationCount), 1...64),
+        ]
+    }
 }

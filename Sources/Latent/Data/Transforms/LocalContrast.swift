@@ -40,4 +40,8 @@ public struct LocalContrast: MapTransform, Codable, Equatable {
         let mean = window.reduce(0, +) / Float(window.count)
         for index in window.indices { window[index] -= mean }
     }
+
+    var limits: [(what: String, value: Double, range: ClosedRange<Double>)] {
+        [("an inner blur", innerSigma, 0...64), ("an outer blur", outerSigma, 0...256)]
+    }
 }

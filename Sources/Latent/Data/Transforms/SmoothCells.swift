@@ -9,4 +9,8 @@ public struct SmoothCells: MapTransform, Codable, Equatable {
     func cells(of map: FeatureMap) -> FeatureMap {
         map.blurred(sigma: blurSigma).pooled(side: cellSide)
     }
+
+    var limits: [(what: String, value: Double, range: ClosedRange<Double>)] {
+        [("a blur", blurSigma, 0...64)]
+    }
 }

@@ -16,6 +16,9 @@ protocol MapTransform: Sendable {
 
     /// What can be done only within a window of cells.
     func finish(_ window: inout [Float])
+
+    /// The numbers that a model file may have got wrong, and what they may be.
+    var limits: [(what: String, value: Double, range: ClosedRange<Double>)] { get }
 }
 
 extension MapTransform {
@@ -40,26 +43,29 @@ public enum ViewTransform: Codable, Sendable, Equatable {
         }
     }
 
-    /// As `--view` has it.
-    public var name: String {
-        switch self {
-        case .smooth: "smooth"
-        case .gradients: "gradients"
-        case .contrast: "contrast"
-        }
-    }
+    /// Each with its usual numbers.
+    static let usual: [ViewTransform] = [
+        .smooth(SmoothCells()), .gradients(GradientCells()), .contrast(LocalContrast()),
+    ]
 
     /// A transform with its usual numbers; nil where there is none of that name.
     init?(named name: String) {
-        switch name {
-        case "smooth": self = .smooth(SmoothCells())
-        case "gradients": self = .gradients(GradientCells())
-        case "contrast": self = .contrast(LocalContrast())
-        default: return nil
-        }
+        guard let found = Self.usual.first(where: { $0.name == name }) else { return nil }
+        self = found
     }
 
+    /// As `--view` has it.
+    public var name: String { key.stringValue }
+
     private enum CodingKeys: String, CodingKey { case smooth, gradients, contrast }
+
+    private var key: CodingKeys {
+        switch self {
+        case .smooth: .smooth
+        case .gradients: .gradients
+        case .contrast: .contrast
+        }
+    }
 
     /// Reads `{"gradients": {…}}`.
     public init(from decoder: any Decoder) throws {
@@ -78,33 +84,15 @@ public enum ViewTransform: Codable, Sendable, Equatable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         switch self {
-        case .smooth(let cells): try container.encode(cells, forKey: .smooth)
-        case .gradients(let cells): try container.encode(cells, forKey: .gradients)
-        case .contrast(let cells): try container.encode(cells, forKey: .contrast)
+        case .smooth(let cells): try container.encode(cells, forKey: key)
+        case .gradients(let cells): try container.encode(cells, forKey: key)
+        case .contrast(let cells): try container.encode(cells, forKey: key)
         }
     }
 
     func validate() throws(LatentError) {
-        switch self {
-        case .smooth(let cells):
-            try Self.check(cells.blurSigma, "a blur", in: 0...64)
-            try Self.check(Double(cells.cellSide), "a cell side", in: 1...64)
-        case .gradients(let cells):
-            try Self.check(cells.blurSigma, "a blur", in: 0...64)
-            try Self.check(cells.spreadSigma, "a spread", in: 0...64)
-            try Self.check(Double(cells.cellSide), "a cell side", in: 1...64)
-            try Self.check(Double(cells.orientationCount), "orientations", in: 1...64)
-        case .contrast(let cells):
-            try Self.check(cells.innerSigma, "an inner blur", in: 0...64)
-            try Self.check(cells.outerSigma, "an outer blur", in: 0...256)
-            try Self.check(Double(cells.cellSide), "a cell side", in: 1...64)
-        }
-    }
-
-    private static func check(
-        _ value: Double, _ what: String, in range: ClosedRange<Double>
-    ) throws(LatentError) {
-        guard range.contains(value) else {
+        let sides = (what: "a cell side", value: Double(transform.cellSide), range: 1.0...64)
+        for (what, value, range) in transform.limits + [sides] where !range.contains(value) {
             throw LatentError(
                 .model,
                 "the view has \(what) of \(value); expected \(range.lowerBound) to "
