@@ -78,9 +78,7 @@ struct AugmentCommand: ParsableCommand {
         let console = Console(quiet: machine.quiet)
         let loaded = try ModelFile.read(model)
         let domain = loaded.file.record.preprocessing.domain
-        let inputs = try input.inputs(
-            domain: domain,
-            attributeNames: loaded.file.record.configuration.conditioning?.names ?? [])
+        let inputs = try input.inputs(of: loaded.file.record)
         let parents = Array(inputs)
         if let note = inputs.omissions.note { console.note(note) }
         guard input.data.isEmpty || !parents.isEmpty else {

@@ -45,16 +45,7 @@ struct CalibrateCommand: ParsableCommand {
             valueName: "rate"))
     var falseAlarms: Double?
 
-    @Option(
-        help: ArgumentHelp(
-            """
-            For a conditional model: labels that all files are taken to have, instead of those of \
-            their folders or manifest.
-            """, valueName: "name=value,…"))
-    var condition: LabelList?
-
-    @Option(help: ArgumentHelp("Windows that are scored at once.", valueName: "n"))
-    var batch = 32
+    @OptionGroup var scoring: ScoringOptions
 
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
     var format: RowFormat?
@@ -62,9 +53,7 @@ struct CalibrateCommand: ParsableCommand {
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
     func validate() throws {
-        guard !input.data.isEmpty else {
-            throw ValidationError("no data: name a folder, files, a manifest, or -.")
-        }
+        try input.requireData()
         guard output == nil || !inPlace else {
             throw ValidationError("-o and --in-place exclude each other.")
         }
@@ -72,9 +61,6 @@ struct CalibrateCommand: ParsableCommand {
             throw ValidationError("--force is of the file that -o names.")
         }
         try checkShare(falseAlarms, "--false-alarms")
-        guard (1...65_536).contains(batch) else {
-            throw ValidationError("--batch is \(batch); it must be 1 to 65536.")
-        }
     }
 
     func run() throws {
@@ -82,15 +68,9 @@ struct CalibrateCommand: ParsableCommand {
         let loaded = try ModelFile.read(model)
         let old = loaded.file.record
         let target = inPlace ? model : output
-        if let output, !force, FileManager.default.fileExists(atPath: output) {
-            throw LatentError(
-                .exists, path: output, "there is already a file of that name",
-                hint: "choose another name, or give --force")
-        }
+        if let output, !force { try OutputCheck.isFree(output) }
         if let target { try OutputCheck.writableFolder(of: target) }
-        let inputs = try input.inputs(
-            domain: old.preprocessing.domain,
-            attributeNames: old.configuration.conditioning?.names ?? [])
+        let inputs = try input.inputs(of: old)
         let items = Array(inputs)
         if let output { try OutputCheck.isNoInput(output, of: items.lazy.map(\.path)) }
 
@@ -121,13 +101,7 @@ struct CalibrateCommand: ParsableCommand {
                 "a model keeps \(Recalibration.scoreLimit) calibration scores: only the first "
                     + "\(max(0, room)) of \(items.count) files are used")
         }
-        let device = try machine.start()
-        var configuration = Scorer.Configuration(drawCount: file.record.drawCount)
-        configuration.seed = machine.seed
-        configuration.batchSize = batch
-        configuration.readerCount = machine.readerCount
-        configuration.assignments = try file.record.assignments(condition)
-        let scorer = try Scorer(file: file, device: device, configuration: configuration)
+        let scorer = try scoring.scorer(of: file, on: machine)
         var recalibration = Recalibration()
         var (doneCount, failedCount, copyCount) = (0, 0, 0)
         try scorer.score(items.prefix(max(0, room))) { item, result in

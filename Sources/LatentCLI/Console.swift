@@ -133,6 +133,18 @@ final class Console {
     }
 }
 
+extension String {
+    /// With spaces before it, up to a width.
+    func flushRight(_ width: Int) -> String {
+        String(repeating: " ", count: Swift.max(0, width - count)) + self
+    }
+
+    /// With spaces behind it, up to a width.
+    func flushLeft(_ width: Int) -> String {
+        self + String(repeating: " ", count: Swift.max(0, width - count))
+    }
+}
+
 /// A number with so many digits after the point, or in exponent form where that says more.
 func format(_ value: Double, digits: Int = 1) -> String {
     if value != 0, abs(value) < 0.001 || abs(value) >= 1e7 {

@@ -26,13 +26,9 @@ struct DetectionWriter {
     private static func row(
         _ value: String, _ low: String, _ high: String, _ metric: String, _ name: String
     ) -> String {
-        func left(_ text: String) -> String {
-            String(repeating: " ", count: max(0, 10 - text.count)) + text
-        }
-        let figures = "\(left(value)) \(left(low)) \(left(high))  \(metric)"
-        guard !name.isEmpty else { return figures }
-        return figures + String(repeating: " ", count: max(0, 18 - metric.count)) + " "
-            + name.onOneLine
+        let figures = [value, low, high].map { $0.flushRight(10) }.joined(separator: " ")
+        guard !name.isEmpty else { return "\(figures)  \(metric)" }
+        return "\(figures)  \(metric.flushLeft(18)) \(name.onOneLine)"
     }
 
     /// Writes a figure.

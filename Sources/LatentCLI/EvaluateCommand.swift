@@ -44,9 +44,7 @@ struct LikelihoodCommand: ParsableCommand {
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
     func validate() throws {
-        guard !input.data.isEmpty else {
-            throw ValidationError("no data: name a folder, files, a manifest, or -.")
-        }
+        try input.requireData()
         guard (1...10_000_000).contains(draws) else {
             throw ValidationError("--draws is \(draws); it must be 1 to 10000000.")
         }
@@ -56,9 +54,7 @@ struct LikelihoodCommand: ParsableCommand {
         let console = Console(quiet: machine.quiet)
         let loaded = try ModelFile.read(model)
         let record = loaded.file.record
-        let inputs = try input.inputs(
-            domain: record.preprocessing.domain,
-            attributeNames: record.configuration.conditioning?.names ?? [])
+        let inputs = try input.inputs(of: record)
         var configuration = LikelihoodEvaluation.Configuration()
         configuration.drawCount = draws
         configuration.seed = machine.seed

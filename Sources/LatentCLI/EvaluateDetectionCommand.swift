@@ -94,11 +94,7 @@ struct DetectionCommand: ParsableCommand {
 
     func run() throws {
         let console = Console(quiet: quiet)
-        if let plot, !force, FileManager.default.fileExists(atPath: plot) {
-            throw LatentError(
-                .exists, path: plot, "there is already a file of that name",
-                hint: "choose another name, or give --force")
-        }
+        if let plot, !force { try OutputCheck.isFree(plot) }
         let folders = try heatMaps()
         var lines = ScoredLines(
             component: score == "score" ? nil : score,

@@ -33,10 +33,7 @@ struct GuaranteeWriter {
     private static func row(
         _ rate: String, _ threshold: String, _ files: String, _ guarantee: String
     ) -> String {
-        func left(_ text: String, _ width: Int) -> String {
-            String(repeating: " ", count: max(0, width - text.count)) + text
-        }
-        return "\(left(rate, 8)) \(left(threshold, 12)) \(left(files, 7))  \(guarantee)"
+        "\(rate.flushRight(8)) \(threshold.flushRight(12)) \(files.flushRight(7))  \(guarantee)"
     }
 
     /// Writes the line of a rate.
@@ -67,7 +64,7 @@ struct GuaranteeWriter {
                     text(guarantee.interval?.upperBound), "\(isStored)", guarantee.sentence,
                 ]))
         case .table:
-            let digits = [.mse, .neighbours].contains(kind) ? 5 : 2
+            let digits = kind.digits
             try output.line(
                 Self.row(
                     percent(guarantee.rate) + (isStored ? " *" : "  "),

@@ -28,8 +28,7 @@ struct InspectCommand: ParsableCommand {
             try output.line(try loaded.file.recordJSON())
         case .text:
             for (name, value) in rows(loaded) {
-                let padding = String(repeating: " ", count: max(1, 20 - name.count))
-                try output.line(name + padding + value)
+                try output.line("\(name.flushLeft(19)) \(value)")
             }
         }
         try output.flush()
@@ -106,12 +105,11 @@ struct InspectCommand: ParsableCommand {
         for kind in ScoreKind.allCases where loaded.file.scoreKinds.contains(kind) {
             let count = record.calibration.scores(kind).count
             let threshold = record.calibration.threshold(kind)
-            let digits = kind == .mse ? 5 : 2
             rows.append(
                 (
                     "threshold",
                     "\(kind.rawValue) "
-                        + (threshold.map { LatentCLI.format($0, digits: digits) } ?? "none")
+                        + (threshold.map { LatentCLI.format($0, digits: kind.digits) } ?? "none")
                         + " at \(record.calibration.falseAlarmRate * 100) % false alarms, "
                         + "\(count) scores, \(record.drawCount) draws"
                 ))

@@ -30,10 +30,7 @@ struct LikelihoodWriter {
     }
 
     private static func row(_ nats: String, _ bits: String, _ text: String) -> String {
-        func left(_ text: String, _ width: Int) -> String {
-            String(repeating: " ", count: max(0, width - text.count)) + text
-        }
-        return "\(left(nats, 14)) \(left(bits, 10))  \(text.onOneLine)"
+        "\(nats.flushRight(14)) \(bits.flushRight(10))  \(text.onOneLine)"
     }
 
     /// Writes the line of a file.

@@ -40,16 +40,7 @@ struct ScoreCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Draws of z for each window (as calibrated).", valueName: "n"))
     var draws: Int?
 
-    @Option(
-        help: ArgumentHelp(
-            """
-            For a conditional model: labels that all files are taken to have, instead of those of \
-            their folders or manifest.
-            """, valueName: "name=value,…"))
-    var condition: LabelList?
-
-    @Option(help: ArgumentHelp("Windows that are scored at once.", valueName: "n"))
-    var batch = 32
+    @OptionGroup var scoring: ScoringOptions
 
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
     var format: RowFormat?
@@ -70,9 +61,7 @@ struct ScoreCommand: ParsableCommand {
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
     func validate() throws {
-        guard !input.data.isEmpty else {
-            throw ValidationError("no data: name a folder, files, a manifest, or -.")
-        }
+        try input.requireData()
         if let format, summary, [.csv, .tsv].contains(format) {
             throw ValidationError(
                 "--summary has no row in \(format.rawValue); use ndjson or table.")
@@ -80,18 +69,13 @@ struct ScoreCommand: ParsableCommand {
         if let draws, !(1...1_000_000).contains(draws) {
             throw ValidationError("--draws is \(draws); it must be 1 to 1000000.")
         }
-        guard (1...65_536).contains(batch) else {
-            throw ValidationError("--batch is \(batch); it must be 1 to 65536.")
-        }
     }
 
     func run() throws {
         let console = Console(quiet: machine.quiet)
         let loaded = try ModelFile.read(model)
         let record = loaded.file.record
-        let inputs = try input.inputs(
-            domain: record.preprocessing.domain,
-            attributeNames: record.configuration.conditioning?.names ?? [])
+        let inputs = try input.inputs(of: record)
         let kind = score ?? record.scoreKind
         guard loaded.file.scoreKinds.contains(kind) else {
             throw LatentError(
@@ -101,13 +85,7 @@ struct ScoreCommand: ParsableCommand {
         let verdicts = try rule.verdicts(
             by: record.calibration, kind: kind, model: model,
             isNeeded: exitCode || only != nil, console: console)
-        let device = try machine.start()
-        var configuration = Scorer.Configuration(drawCount: draws ?? record.drawCount)
-        configuration.seed = machine.seed
-        configuration.batchSize = batch
-        configuration.readerCount = machine.readerCount
-        configuration.assignments = try record.assignments(condition)
-        let scorer = try Scorer(file: loaded.file, device: device, configuration: configuration)
+        let scorer = try scoring.scorer(of: loaded.file, drawCount: draws, on: machine)
 
         let output = StandardOutput()
         let writer = ScoreWriter(

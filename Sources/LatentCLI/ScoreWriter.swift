@@ -7,6 +7,11 @@ enum RowFormat: String, CaseIterable, ExpressibleByArgument {
     case ndjson, csv, tsv, table
 }
 
+extension ScoreKind {
+    /// Digits after the point that people need.
+    var digits: Int { [.mse, .neighbours].contains(self) ? 5 : 2 }
+}
+
 /// Writes a score line for each file (schema 1).
 struct ScoreWriter {
     private let output: StandardOutput
@@ -59,12 +64,8 @@ struct ScoreWriter {
     private static func row(
         _ score: String, _ threshold: String, _ p: String, _ verdict: String, _ path: String
     ) -> String {
-        func left(_ text: String, _ width: Int) -> String {
-            String(repeating: " ", count: max(0, width - text.count)) + text
-        }
-        let padded = verdict + String(repeating: " ", count: max(0, 8 - verdict.count))
-        return "\(left(score, 12)) \(left(threshold, 12)) \(left(p, 8))  \(padded) "
-            + path.onOneLine
+        "\(score.flushRight(12)) \(threshold.flushRight(12)) \(p.flushRight(8))  "
+            + "\(verdict.flushLeft(8)) \(path.onOneLine)"
     }
 
     /// Writes the line of a file that was scored.
@@ -104,7 +105,7 @@ struct ScoreWriter {
             try separated(
                 figures.map { $0 ?? "" } + components.map { $0.1.map { "\($0)" } ?? "" } + ["", ""])
         case .table:
-            let digits = [.mse, .neighbours].contains(kind) ? 5 : 2
+            let digits = kind.digits
             try output.line(
                 Self.row(
                     LatentCLI.format(value, digits: digits),

@@ -53,11 +53,65 @@ struct InputOptions: ParsableArguments {
         name: .customShort("0"), help: "Paths on standard input end in NUL, as find -print0 gives.")
     var null = false
 
+    /// Refuses a command line without data.
+    func requireData() throws {
+        guard !data.isEmpty else {
+            throw ValidationError("no data: name a folder, files, a manifest, or -.")
+        }
+    }
+
+    /// The inputs of a model: its domain, and the labels that it is told.
+    func inputs(of record: ModelRecord) throws -> Inputs {
+        try inputs(
+            domain: record.preprocessing.domain,
+            attributeNames: record.configuration.conditioning?.names ?? [])
+    }
+
     /// The inputs, of one domain where it is known.
     func inputs(domain: Domain?, attributeNames: [String] = []) throws -> Inputs {
         try Inputs(
             data, domain: domain, separator: null ? .null : .newline,
             attributeNames: attributeNames)
+    }
+}
+
+/// How a model is run on files to score them.
+struct ScoringOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            For a conditional model: labels that all files are taken to have, instead of those of \
+            their folders or manifest.
+            """, valueName: "name=value,…"))
+    var condition: LabelList?
+
+    @Option(help: ArgumentHelp("Windows that are scored at once.", valueName: "n"))
+    var batch = 32
+
+    func validate() throws {
+        guard (1...65_536).contains(batch) else {
+            throw ValidationError("--batch is \(batch); it must be 1 to 65536.")
+        }
+    }
+
+    /// Prepares libtorch and the model.
+    ///
+    /// - Parameters:
+    ///   - file: the model
+    ///   - drawCount: L; nil takes as many as it was calibrated with
+    ///   - machine: where the work is done
+    /// - Returns: the scorer, which stays on this thread
+    /// - Throws: `LatentError` for labels or a device that are not there
+    func scorer(
+        of file: ModelFile, drawCount: Int? = nil, on machine: MachineOptions
+    ) throws -> Scorer {
+        let device = try machine.start()
+        var configuration = Scorer.Configuration(drawCount: drawCount ?? file.record.drawCount)
+        configuration.seed = machine.seed
+        configuration.batchSize = batch
+        configuration.readerCount = machine.readerCount
+        configuration.assignments = try file.record.assignments(condition)
+        return try Scorer(file: file, device: device, configuration: configuration)
     }
 }
 

@@ -57,17 +57,11 @@ struct TrainCommand: ParsableCommand {
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
     func validate() throws {
-        guard !input.data.isEmpty else {
-            throw ValidationError("no data: name a folder, files, a manifest, or -.")
-        }
+        try input.requireData()
     }
 
     func run() throws {
-        if !force, !resume, FileManager.default.fileExists(atPath: output) {
-            throw LatentError(
-                .exists, path: output, "the file exists already",
-                hint: "name another output, or use --force to replace it")
-        }
+        if !force, !resume { try OutputCheck.isFree(output) }
         let checkpoint = output + ".checkpoint"
         if !force, !resume, FileManager.default.fileExists(atPath: checkpoint) {
             throw LatentError(
@@ -157,6 +151,14 @@ struct TrainCommand: ParsableCommand {
 
 /// Checks on outputs before any work is done.
 enum OutputCheck {
+    /// Refuses a name that is taken.
+    static func isFree(_ path: String) throws(LatentError) {
+        guard FileManager.default.fileExists(atPath: path) else { return }
+        throw LatentError(
+            .exists, path: path, "the file exists already",
+            hint: "name another output, or use --force to replace it")
+    }
+
     /// Refuses an output that is one of the inputs, under whatever name.
     static func isNoInput(_ path: String, of inputs: some Sequence<String>) throws(LatentError) {
         guard let output = identity(path) else { return }

@@ -111,8 +111,8 @@ final class TrainingReporter {
         console.clear()
         let calibration = file.record.calibration
         let rate = calibration.falseAlarmRate
-        let count = calibration.scores(.reconstructionProbability).count
         let kind = file.record.scoreKind
+        let count = calibration.scores(kind).count
         if let threshold = calibration.threshold(kind) {
             console.note(
                 "threshold \(format(threshold)) (\(kind.rawValue)) at \(rate * 100) % false alarms, from "
