@@ -77,7 +77,8 @@ views.json    {"cases": [{name, x, cells, finished}]}
     What the views for detection make of small maps, and of their cells taken as one window, in
     float64 by convolutions of PyTorch with repeated edges. Used by ViewTransformTests.
 
-scores.json    {x, posterior_mean, reconstructed, new: {…}, neighbours, residual, latent}
+scores.json    {x, posterior_mean, reconstructed, new: {…}, neighbours, residual, latent,
+               displaced}
     Scores of new windows, fitted to others, by numpy in float64. Used by FittedScoreTests.
 
 thresholds.json    {"beta", "drift", "discoveries", "tails"}
@@ -1141,6 +1142,20 @@ def views():
     write("views.json", {"cases": cases})
 
 
+def displaced(x, y):
+    """Each 3x3 neighbourhood of x [C, H, W] where it fits y best, up to a cell away."""
+    rows, columns = x.shape[1:]
+    around = np.pad(y, ((0, 0), (1, 1), (1, 1)))
+    best = np.full((rows, columns), np.inf)
+    for down in range(3):
+        for right in range(3):
+            moved = around[:, down:down + rows, right:right + columns]
+            squares = np.pad(((x - moved) ** 2).sum(0), 1)
+            best = np.minimum(best, np.lib.stride_tricks.sliding_window_view(
+                squares, (3, 3)).sum((2, 3)))
+    return best.sum() / 9 / x.size
+
+
 def scores():
     """scores.json"""
     source = Source(25)
@@ -1154,6 +1169,10 @@ def scores():
     known, new = windows(count), windows(new_count)
     a, b = ({key: value.double().numpy() for key, value in part.items()} for part in (known, new))
     distances = np.sort(((b["x"][:, None] - a["x"][None]) ** 2).sum(2), 1)
+    nearest = np.argsort(((b["x"][:, None] - a["x"][None]) ** 2).sum(2), 1)[:, :30]
+    moved = [
+        np.sort([displaced(x.reshape(1, 3, 4), a["x"][i].reshape(1, 3, 4)) for i in row])[:3].mean()
+        for x, row in zip(b["x"], nearest)]
     variance = ((a["x"] - a["reconstructed"]) ** 2).mean(0)
     variance = 0.9 * variance + 0.1 * variance.mean()
     residual = ((b["x"] - b["reconstructed"]) ** 2 / variance).mean(1)
@@ -1165,7 +1184,7 @@ def scores():
         **{key: plain(value) for key, value in known.items()},
         "new": {key: plain(value) for key, value in new.items()},
         "neighbours": plain(distances[:, :3].mean(1) / elements), "residual": plain(residual),
-        "latent": plain(latent_distance)})
+        "latent": plain(latent_distance), "displaced": plain(np.array(moved))})
 
 
 def stability_index(new, old):

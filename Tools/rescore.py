@@ -417,15 +417,32 @@ def distances(network, windows, means, rebuilt, kind):
     weights, flat = network.weights, windows.reshape(len(windows), -1)
     if "score.neighbours.kept" not in weights:
         return {}
-    squares = np.stack([
-        np.sort(((weights["score.neighbours.kept"] - window) ** 2).mean(1))[:3].mean()
-        for window in flat])
+    kept = weights["score.neighbours.kept"]
+    squares = np.stack([np.sort(((kept - window) ** 2).mean(1))[:3].mean() for window in flat])
+    if weights.get("score.neighbours.displacement", [0])[0]:
+        squares = np.stack([nearest_displaced(window, kept) for window in windows])
     residual = (flat - rebuilt.reshape(flat.shape)) ** 2 * weights["score.residual.precision"]
     offset = (means - weights["score.latent.mean"]) @ weights["score.latent.whitening"]
     return {
         "neighbours": (aggregate(squares, kind), None),
         "residual": (aggregate(residual.mean(1), kind), None),
         "latent": (aggregate((offset**2).mean(1), kind), None)}
+
+
+def nearest_displaced(window, kept):
+    """The mean of the three smallest distances to the 30 nearest, cells up to one away."""
+    rows, columns = window.shape[1:]
+    candidates = np.argsort(((kept - window.ravel()) ** 2).sum(1))[:30]
+    around = np.pad(
+        kept[candidates].reshape(-1, *window.shape), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    best = np.inf
+    for down in range(3):
+        for right in range(3):
+            moved = around[:, :, down:down + rows, right:right + columns]
+            squares = np.pad(((window - moved) ** 2).sum(1), ((0, 0), (1, 1), (1, 1)))
+            best = np.minimum(best, np.lib.stride_tricks.sliding_window_view(
+                squares, (3, 3), (1, 2)).sum((3, 4)))
+    return np.sort(best.sum((1, 2)))[:3].mean() / 9 / window.size
 
 
 def views(record, weights):

@@ -143,7 +143,7 @@ struct DetectionTests {
             (["--view", "log-mel"], "not for images"),
             (["--view", "gradients", "--for", "augmentation"], "turned back"),
             (["--view", "gradients", "--binarise", "--for", "detection"], "--binarise"),
-            (["--view", "gradients", "--size", "10"], "cells of 4"),
+            (["--view", "gradients", "--size", "9"], "cells of 2"),
         ])
     func refused(flags: [String], text: String) throws {
         let folder = try TemporaryFolder()

@@ -6,6 +6,8 @@ import Torch
 @testable import Latent
 
 @Suite("Fitted scores") struct FittedScoreTests {
+    private static let shape = WindowShape(channelCount: 1, height: 3, width: 4)
+
     private struct File: Decodable {
         struct Windows: Decodable {
             let x, posteriorMean, reconstructed: OracleArray
@@ -17,11 +19,11 @@ import Torch
             func scored() throws -> ScoredWindows {
                 ScoredWindows(
                     x: try x.tensor, posteriorMean: try posteriorMean.tensor,
-                    reconstructed: try reconstructed.tensor)
+                    reconstructed: try reconstructed.tensor, shape: FittedScoreTests.shape)
             }
         }
         let new: Windows
-        let neighbours, residual, latent: OracleArray
+        let neighbours, residual, latent, displaced: OracleArray
     }
 
     private let file: File = try! Fixtures.expected("scores.json")
@@ -34,14 +36,79 @@ import Torch
         #expect(mismatch(found, expected.values, relative: 1e-4) == nil)
         let tensors = try fitted.tensors()
         let read = try #require(
-            try Score(tensors: tensors, elementCount: 12, latentCount: 3, on: .cpu))
+            try Score(tensors: tensors, shape: Self.shape, latentCount: 3, on: .cpu))
         #expect(try read.values(of: file.new.scored()).map { Float($0) } == found)
-        #expect(try Score(tensors: [:], elementCount: 12, latentCount: 3, on: .cpu) == nil)
-        #expect(try Score(tensors: tensors, elementCount: 11, latentCount: 4, on: .cpu) == nil)
+        #expect(try Score(tensors: [:], shape: Self.shape, latentCount: 3, on: .cpu) == nil)
+        #expect(
+            try Score(
+                tensors: tensors, shape: WindowShape(channelCount: 1, height: 1, width: 11),
+                latentCount: 4, on: .cpu) == nil)
     }
 
     @Test("the distance to the nearest three is that of numpy") func neighbours() throws {
         try check(NeighbourDistance.self, against: file.neighbours)
+    }
+
+    @Test("with displacements it is that of numpy") func displaced() throws {
+        var tensors = try NeighbourDistance(fittedTo: known.scored()).tensors()
+        tensors["displacement"] = HostTensor(shape: [1], values: [1])
+        let fitted = try #require(
+            try NeighbourDistance(tensors: tensors, shape: Self.shape, latentCount: 3, on: .cpu))
+        let found = try fitted.values(of: file.new.scored()).map { Float($0) }
+        #expect(mismatch(found, file.displaced.values, relative: 1e-4) == nil)
+        tensors["displacement"] = HostTensor(shape: [1], values: [2])
+        #expect(
+            try NeighbourDistance(tensors: tensors, shape: Self.shape, latentCount: 3, on: .cpu)
+                == nil)
+    }
+
+    /// Windows of 12×12 with a blob, up to `jitter` from the middle, of a strength that varies, in
+    /// noise.
+    private func blobs(_ count: Int, jitter: Float, strength: ClosedRange<Float>) throws
+        -> ScoredWindows
+    {
+        var noise = Generator(seed: 3, 0)
+        var values: [Float] = []
+        for _ in 0..<count {
+            let x = 5.5 + (2 * noise.uniform() - 1) * jitter
+            let y = 5.5 + (2 * noise.uniform() - 1) * jitter
+            let height =
+                strength.lowerBound
+                + noise.uniform() * (strength.upperBound - strength.lowerBound)
+            for row in 0..<12 {
+                for column in 0..<12 {
+                    let (dx, dy) = (Float(column) - x, Float(row) - y)
+                    values.append(
+                        height * exp(-(dx * dx + dy * dy) / 2) + 0.2 * noise.uniform())
+                }
+            }
+        }
+        let x = try Tensor(values, shape: [count, 144])
+        return ScoredWindows(
+            x: x, posteriorMean: x, reconstructed: x,
+            shape: WindowShape(channelCount: 1, height: 12, width: 12))
+    }
+
+    @Test("displacements are allowed where normal windows differ by place, not where by strength")
+    func narrowing() throws {
+        let placed = try NeighbourDistance(fittedTo: blobs(80, jitter: 3, strength: 1...1))
+        #expect(try placed.tensors()["displacement"]?.values == [1])
+        let strong = try NeighbourDistance(fittedTo: blobs(80, jitter: 0, strength: 0...5))
+        #expect(try strong.tensors()["displacement"]?.values == [0])
+    }
+
+    @Test("a window moved by one cell is at no distance, one moved by two at some")
+    func moved() throws {
+        let shape = WindowShape(channelCount: 2, height: 6, width: 6)
+        func window(_ offset: Int) -> [Float] {
+            var values = [Float](repeating: 0, count: 72)
+            for channel in 0..<2 { values[channel * 36 + 2 * 6 + 2 + offset] = Float(channel + 1) }
+            return values
+        }
+        let distance = DisplacedDistance(to: window(0) + window(1) + window(2), shape: shape)
+        #expect(distance(window(0)[...], toKept: 0) == 0)
+        #expect(distance(window(0)[...], toKept: 1) == 0)
+        #expect(distance(window(0)[...], toKept: 2) > 0.01)
     }
 
     @Test("the distance of the residual is that of numpy") func residual() throws {

@@ -21,25 +21,23 @@ struct FittedScores {
 
     /// Fits all to a sample of the training windows.
     init(fittedTo model: VAE, source: WindowSource, drawCount: Int, seed: UInt64) throws {
-        let elements = model.configuration.elementCount
+        let shape = model.configuration.window
         var parts: [ScoredWindows] = []
-        for batch in try source.sample(limit: Self.windowLimit(elementCount: elements)) {
+        for batch in try source.sample(limit: Self.windowLimit(elementCount: shape.elementCount)) {
             var noise = Generator(seed: seed, Stream.fittedScores.rawValue, UInt64(parts.count))
             let x = try model.batch(batch.flatMap(\.values))
             let statistics = try model.statistics(
                 of: x, condition: model.condition(batch.map { source.codes($0.item) }),
                 drawCount: drawCount
             ) { _, draws in noise.normals(draws.count * model.noiseCount) }
-            parts.append(try ScoredWindows(x, statistics))
-        }
-        let windows = try withoutGradients {
-            ScoredWindows(
-                x: try Tensor.concatenated(parts.map(\.x), axis: 0),
-                posteriorMean: try Tensor.concatenated(parts.map(\.posteriorMean), axis: 0),
-                reconstructed: try Tensor.concatenated(parts.map(\.reconstructed), axis: 0))
+            parts.append(try ScoredWindows(x, statistics, shape: shape))
         }
         scores = try withoutGradients {
-            try Self.types.mapValues { try $0.init(fittedTo: windows) }
+            let windows = ScoredWindows(
+                x: try Tensor.concatenated(parts.map(\.x)),
+                posteriorMean: try Tensor.concatenated(parts.map(\.posteriorMean)),
+                reconstructed: try Tensor.concatenated(parts.map(\.reconstructed)), shape: shape)
+            return try Self.types.mapValues { try $0.init(fittedTo: windows) }
         }
     }
 
@@ -60,7 +58,7 @@ struct FittedScores {
                 })
             guard
                 let score = try type.init(
-                    tensors: named, elementCount: configuration.elementCount,
+                    tensors: named, shape: configuration.window,
                     latentCount: configuration.latentCount, on: device)
             else {
                 throw LatentError(
@@ -99,9 +97,9 @@ struct FittedScores {
 
 extension ScoredWindows {
     /// Windows [B, C, H, W] and what the model made of them.
-    init(_ x: Tensor, _ statistics: VAE.Statistics) throws {
+    init(_ x: Tensor, _ statistics: VAE.Statistics, shape: WindowShape) throws {
         self.init(
             x: try x.reshaped([x.shape[0], -1]), posteriorMean: statistics.posteriorMean,
-            reconstructed: statistics.reconstructed)
+            reconstructed: statistics.reconstructed, shape: shape)
     }
 }

@@ -144,7 +144,8 @@ public final class Scorer {
             of: x, condition: model.condition(codes),
             drawCount: configuration.drawCount
         ) { noise(of: keys[$0].hash, window: keys[$0].window, draws: $1, view: view) }
-        let fitted = try views[view].fitted.values(of: ScoredWindows(x, statistics))
+        let fitted = try views[view].fitted.values(
+            of: ScoredWindows(x, statistics, shape: model.configuration.window))
         for (position, owner) in owners.enumerated() {
             let reconstruction = statistics.reconstruction[position]
             let divergence = statistics.klDivergence[position]

@@ -13,6 +13,8 @@ struct WindowPlanner {
     /// Whole images up to this side; larger ones become patches.
     private static let wholeImageSide = 96
     private static let largestDefaultSide = 64
+    /// Images up to this side have cells of half the size, so that there are enough of them.
+    private static let fineCellsSide = 40
     private static let longestDefaultFrames = 96
     /// Sides of a patch, and their distance, in cells of the view `contrast`.
     private static let contrastPatch = (side: 16, stride: 5)
@@ -77,7 +79,7 @@ struct WindowPlanner {
     }
 
     private func images(view name: String, isSmall: Bool) throws -> Preprocessing {
-        let transform = try transform(named: name, of: "pixels")
+        var transform = try transform(named: name, of: "pixels")
         guard transform == nil || !request.binarises else {
             throw LatentError(
                 .usage, "--binarise with --view \(name)", hint: "it is for --view pixels")
@@ -87,6 +89,11 @@ struct WindowPlanner {
             ?? (isSmall || ["gradients", "smooth"].contains(transform?.name) ? .whole : .grid)
         let height = survey.mode(\.height)
         let width = survey.mode(\.width)
+        if case .gradients(var cells) = transform {
+            let longest = request.windowSize.map { max($0.height, $0.width) } ?? max(height, width)
+            cells.cellSide = longest <= Self.fineCellsSide ? 2 : cells.cellSide
+            transform = .gradients(cells)
+        }
         let side = transform?.transform.cellSide ?? 1
         // Patches of pixels keep to eights; cells are few, and only the network counts.
         let step = transform == nil ? max(8, multiple) : multiple

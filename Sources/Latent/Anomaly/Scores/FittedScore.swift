@@ -8,6 +8,8 @@ struct ScoredWindows {
     let posteriorMean: Tensor
     /// Mean over the draws of E[x|z], [B, E].
     let reconstructed: Tensor
+    /// How E elements are channels, rows and columns.
+    let shape: WindowShape
 
     /// x - E[x], [B, E].
     func residual() throws -> Tensor { try x - reconstructed }
@@ -21,8 +23,8 @@ protocol FittedScore {
     init(fittedTo windows: ScoredWindows) throws
 
     /// Takes the numbers from a model file, where they stand under `score.<kind>.<name>`; nil where
-    /// they do not fit windows of E elements and D latent dimensions.
-    init?(tensors: [String: HostTensor], elementCount: Int, latentCount: Int, on device: Device)
+    /// they do not fit windows of that shape and D latent dimensions.
+    init?(tensors: [String: HostTensor], shape: WindowShape, latentCount: Int, on device: Device)
         throws
 
     /// The numbers, by name.

@@ -27,7 +27,7 @@ struct LatentDistance: FittedScore {
         whitening = try vectors * (one / scales.squareRoot())  // column by column
     }
 
-    init?(tensors: [String: HostTensor], elementCount: Int, latentCount: Int, on device: Device)
+    init?(tensors: [String: HostTensor], shape: WindowShape, latentCount: Int, on device: Device)
         throws
     {
         guard let mean = tensors["mean"], let whitening = tensors["whitening"],

@@ -1,64 +1,123 @@
+import Foundation
 import Torch
 
 /// The mean squared distance to the three nearest training windows, in what the model reads, for
-/// each element.
+/// each element; where that is of use, each element may lie a cell away from where it lies there.
 ///
 /// Source: Ramaswamy, Rastogi & Shim, "Efficient algorithms for mining outliers from large data
-/// sets", SIGMOD 2000; the mean over k as Angiulli & Pizzuti, PKDD 2002. Differs: of large data a
-/// spread sample is kept, so that a model stays small.
+/// sets", SIGMOD 2000; the mean over k as Angiulli & Pizzuti, PKDD 2002. With displacements it is
+/// the image distortion model of Keysers et al., "Deformation models for image recognition", IEEE
+/// PAMI 29(8), 2007, of neighbourhoods of 3×3 cells. Differs: of large data a spread sample is kept,
+/// so that a model stays small; the windows nearest without displacement are the candidates.
 struct NeighbourDistance: FittedScore {
     /// The windows that are kept, [N, E].
     private let kept: Tensor
     /// |kept|², [N].
     private let squares: Tensor
+    /// Of the distances with displacements; nil without.
+    private let displaced: DisplacedDistance?
 
     static let neighbourCount = 3
-    /// Values of all windows that are kept together: 8 MB.
-    static let valueLimit = 1 << 21
+    /// Of these the distance with displacements is taken.
+    static let candidateCount = 30
+    /// Values of all windows that are kept together: 32 MB.
+    static let valueLimit = 1 << 23
 
-    private init(kept: Tensor) throws {
+    private init(kept: Tensor, shape: WindowShape, isDisplaced: Bool) throws {
         self.kept = kept
         squares = try kept.squared().sum(axes: [1])
+        displaced = isDisplaced ? DisplacedDistance(to: try kept.floats(), shape: shape) : nil
     }
 
-    init(fittedTo windows: ScoredWindows) throws { try self.init(kept: windows.x) }
+    init(fittedTo windows: ScoredWindows) throws {
+        let still = try NeighbourDistance(
+            kept: windows.x, shape: windows.shape, isDisplaced: false)
+        let moved = try NeighbourDistance(kept: windows.x, shape: windows.shape, isDisplaced: true)
+        self = try moved.spread() < Self.narrowing * still.spread() ? moved : still
+    }
 
-    init?(tensors: [String: HostTensor], elementCount: Int, latentCount: Int, on device: Device)
+    init?(tensors: [String: HostTensor], shape: WindowShape, latentCount: Int, on device: Device)
         throws
     {
         guard let kept = tensors["kept"], kept.shape.count == 2, kept.shape[0] > 0,
-            kept.shape[1] == elementCount
+            kept.shape[1] == shape.elementCount,
+            tensors["displacement"].map({ [[0], [1]].contains($0.values) }) ?? true
         else { return nil }
-        try self.init(kept: Tensor(kept.values, shape: kept.shape).to(device))
+        try self.init(
+            kept: Tensor(kept.values, shape: kept.shape).to(device), shape: shape,
+            isDisplaced: tensors["displacement"]?.values == [1])
     }
 
-    func tensors() throws -> [String: HostTensor] { ["kept": try kept.host()] }
+    func tensors() throws -> [String: HostTensor] {
+        [
+            "kept": try kept.host(),
+            "displacement": HostTensor(shape: [1], values: [displaced == nil ? 0 : 1]),
+        ]
+    }
 
-    /// - Complexity: B·N·E
+    /// Displacements are allowed where the distances of normal windows to each other, by their
+    /// logarithms, then differ by less than this share of what they do without: what normal windows
+    /// vary by is then mostly where things are.
+    ///
+    /// Allowed everywhere, they cost more than they bring in windows whose normal variety is of
+    /// another kind, as clothes.
+    private static let narrowing = 0.77
+    /// Windows whose distances tell.
+    private static let spreadCount = 256
+
+    /// The standard deviation of the logarithms of kept windows' distances to the others.
+    private func spread() throws -> Double {
+        let count = kept.shape[0]
+        let step = max(1, count / Self.spreadCount)
+        let rows = Array(stride(from: 0, to: count, by: step).prefix(Self.spreadCount))
+        let x = try Tensor.concatenated(
+            rows.map { try kept.narrowed(axis: 0, start: $0, length: 1) })
+        let logs = try distances(of: x, leavingOut: rows).map { log(max($0, 1e-30)) }
+        let mean = logs.reduce(0, +) / Double(logs.count)
+        return (logs.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(logs.count)).squareRoot()
+    }
+
     func values(of windows: ScoredWindows) throws -> [Double] {
-        let own = try windows.x.squared().sum(axes: [1], keepingAxes: true)  // [B, 1]
-        let products = try windows.x.matmul(kept.transposed(0, 1))
-        let distances = try (own + squares.reshaped([1, -1]) - products * 2).floats()
-        let (count, elements) = (kept.shape[0], Double(kept.shape[1]))
-        return distances.withUnsafeBufferPointer { distances in
-            (0..<windows.x.shape[0]).map { row in
-                Self.meanOfSmallest(distances[row * count..<(row + 1) * count]) / elements
+        try distances(of: windows.x, leavingOut: [])
+    }
+
+    /// The distances of windows [B, E]; where indices are given, of each without that kept window.
+    ///
+    /// - Complexity: B·N·E, and with displacements 270·B·E more
+    private func distances(of x: Tensor, leavingOut left: [Int]) throws -> [Double] {
+        let own = try x.squared().sum(axes: [1], keepingAxes: true)  // [B, 1]
+        var distances = try (own + squares.reshaped([1, -1]) - x.matmul(kept.transposed(0, 1)) * 2)
+            .floats()
+        let (count, elements) = (kept.shape[0], kept.shape[1])
+        for (row, place) in left.enumerated() { distances[row * count + place] = .infinity }
+        let values = displaced == nil ? [] : try x.floats()
+        return (0..<x.shape[0]).map { row in
+            let ofRow = distances[row * count..<(row + 1) * count]
+            guard let displaced else {
+                return Self.nearest(Self.neighbourCount, of: ofRow).mean / Double(elements)
             }
+            let window = values[row * elements..<(row + 1) * elements]
+            let moved = Self.nearest(Self.candidateCount, of: ofRow).places.map {
+                displaced(window, toKept: $0)
+            }
+            return Self.nearest(Self.neighbourCount, of: moved[...]).mean
         }
     }
 
-    /// The mean of the k smallest; rounding may leave a distance a little below 0.
-    private static func meanOfSmallest(_ distances: Slice<UnsafeBufferPointer<Float>>) -> Double {
-        var smallest: [Float] = []
-        for distance in distances {
-            if smallest.count == neighbourCount, distance >= smallest[neighbourCount - 1] {
-                continue
-            }
-            let place = smallest.firstIndex { $0 > distance } ?? smallest.count
-            smallest.insert(distance, at: place)
-            if smallest.count > neighbourCount { smallest.removeLast() }
+    /// The mean of the k smallest finite distances, and their places from the first on; rounding may
+    /// leave a distance a little below 0.
+    private static func nearest(
+        _ count: Int, of distances: ArraySlice<Float>
+    ) -> (mean: Double, places: [Int]) {
+        var smallest: [(distance: Float, place: Int)] = []
+        var furthest = Float.infinity
+        for (place, distance) in distances.enumerated() where distance < furthest {
+            let rank = smallest.firstIndex { $0.distance > distance } ?? smallest.count
+            smallest.insert((distance, place), at: rank)
+            if smallest.count > count { smallest.removeLast() }
+            if smallest.count == count { furthest = smallest[count - 1].distance }
         }
-        let sum = smallest.reduce(0) { $0 + Double(max(0, $1)) }
-        return sum / Double(max(1, smallest.count))
+        let sum = smallest.reduce(0) { $0 + Double(max(0, $1.distance)) }
+        return (sum / Double(max(1, smallest.count)), smallest.map(\.place))
     }
 }

@@ -22,10 +22,10 @@ struct ResidualDistance: FittedScore {
         precision = try Tensor.full(1, shape: [], device: variance.device) / shrunk
     }
 
-    init?(tensors: [String: HostTensor], elementCount: Int, latentCount: Int, on device: Device)
+    init?(tensors: [String: HostTensor], shape: WindowShape, latentCount: Int, on device: Device)
         throws
     {
-        guard let precision = tensors["precision"], precision.shape == [elementCount] else {
+        guard let precision = tensors["precision"], precision.shape == [shape.elementCount] else {
             return nil
         }
         self.precision = try Tensor(precision.values, shape: precision.shape).to(device)
