@@ -98,21 +98,24 @@ public final class VAE {
     ///   - condition: [B, Y], of a conditional model
     ///   - noise: [B·L, D], the draws of a window together
     ///   - drawCount: L
+    ///   - change: how z departs from what the encoder says
     /// - Returns: the layers and the decoder's output, rows B·L
     /// - Throws: `TorchError` when the shapes do not fit
     func infer(
-        _ x: Tensor, condition: Tensor? = nil, noise: Tensor, drawCount: Int = 1
+        _ x: Tensor, condition: Tensor? = nil, noise: Tensor, drawCount: Int = 1,
+        change: InferenceChange = .init()
     ) throws -> Inference {
         try infer(
-            x, condition: condition, noise: noise, drawCount: drawCount, through: latents)
+            x, condition: condition, noise: noise, drawCount: drawCount, change: change,
+            through: latents)
     }
 
     private func infer(
-        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int,
+        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange,
         through latents: any LatentStructure
     ) throws -> Inference {
         let (layers, output) = try latents.infer(
-            x, condition: condition, noise: noise, drawCount: drawCount)
+            x, condition: condition, noise: noise, drawCount: drawCount, change: change)
         return Inference(layers: layers, output: try output.widened())
     }
 
@@ -211,6 +214,15 @@ public final class VAE {
         of x: Tensor, condition: Tensor? = nil, drawCount: Int,
         noise: (_ window: Int, _ draws: Range<Int>) -> [Float]
     ) throws -> Statistics {
+        try statistics(
+            of: x, condition: condition, drawCount: drawCount, change: .init(), noise: noise)
+    }
+
+    /// The same where z departs from what the encoder says.
+    func statistics(
+        of x: Tensor, condition: Tensor?, drawCount: Int, change: InferenceChange,
+        noise: (_ window: Int, _ draws: Range<Int>) -> [Float]
+    ) throws -> Statistics {
         try withoutGradients {
             let batch = x.shape[0]
             var reconstruction = [Double](repeating: 0, count: batch)
@@ -230,7 +242,7 @@ public final class VAE {
                 let inference = try infer(
                     x, condition: condition,
                     noise: Tensor(part, shape: [batch * count, noiseCount]).to(device),
-                    drawCount: count, through: settled)
+                    drawCount: count, change: change, through: settled)
                 let repeated = try x.repeatedInterleaved(count)
                 let likelihood = try likelihood(of: inference.output, z: inference.z)
                 let logs = try likelihood.logProbability(of: repeated).floats()
@@ -262,6 +274,25 @@ public final class VAE {
                 posteriorMean: posteriorMean,
                 reconstructed: try (reconstructed ?? x.reshaped([batch, -1])) * (1 / draws))
         }
+    }
+
+    /// The evidence lower bound of each window in nats, [B], a mean over L draws; gradients flow to
+    /// what `change` shifts the posterior by.
+    func lowerBound(
+        of x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange
+    ) throws -> Tensor {
+        let inference = try infer(
+            x, condition: condition, noise: noise, drawCount: drawCount, change: change)
+        let logs = try likelihood(of: inference.output, z: inference.z)
+            .logProbability(of: x.repeatedInterleaved(drawCount))
+        return try (logs - inference.divergence()).reshaped([-1, drawCount]).mean(axes: [1])
+    }
+
+    /// Runs a closure in which no gradients of the weights are recorded.
+    func withFixedWeights<Result>(_ body: () throws -> Result) throws -> Result {
+        for entry in parameters.entries { try entry.tensor.requireGradient(false) }
+        defer { for entry in parameters.entries { try? entry.tensor.requireGradient() } }
+        return try body()
     }
 
     /// Elements that are decoded at once: 262,144 floats are 1 MB per activation, which stays in a cache.

@@ -47,10 +47,11 @@ struct FlatLatents: LatentStructure {
     }
 
     func infer(
-        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int
+        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange
     ) throws -> (layers: [LatentLayer], output: Tensor) {
         // Centred input: values are 0…1.
-        let posterior = try head(encoder(x * 2 - 1), condition: condition)
+        let posterior = try change.applied(
+            to: head(encoder(x * 2 - 1), condition: condition), at: 0..<dimensionCount)
         let z = try posterior.sample(noise: noise, drawCount: drawCount)
         let repeated = try condition.map {
             drawCount > 1 ? try $0.repeatedInterleaved(drawCount) : $0

@@ -19,6 +19,7 @@ struct LadderLatents: LatentStructure {
     private let steps: [Step]
     private let last: (block: ResidualBlock, up: DoublingConvolution)
     private let topCount: Int
+    private let layerCount: Int
 
     /// A way down: a stochastic map, or the way to the next finer level.
     private enum Step {
@@ -46,6 +47,7 @@ struct LadderLatents: LatentStructure {
         let encoder = site.root["encoder"]
         let decoder = site.root["decoder"]
         topCount = configuration.latentCount
+        layerCount = configuration.layerCount
 
         var levels: [(down: HalvingConvolution, block: ResidualBlock)] = []
         var inputs = configuration.channelCount
@@ -132,11 +134,12 @@ struct LadderLatents: LatentStructure {
     }
 
     func infer(
-        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int
+        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange
     ) throws -> (layers: [LatentLayer], output: Tensor) {
         let features = try features(x)
         let deepest = try features[levels.count - 1].silu().reshaped([x.shape[0], -1])
-        let posterior = try top(deepest, condition: condition)
+        let posterior = try change.applied(
+            to: top(deepest, condition: condition), at: 0..<topCount)
         let z = try posterior.sample(
             noise: noise.narrowed(axis: 1, start: 0, length: topCount), drawCount: drawCount)
         let labels = try condition.map {
@@ -147,20 +150,29 @@ struct LadderLatents: LatentStructure {
                 posterior: try posterior.repeated(drawCount), z: z, prior: try topPrior(labels))
         ]
         let output = try descend(from: z, condition: labels) { draw, h, prior in
+            let drawNoise = try noise.narrowed(
+                axis: 1, start: draw.range.lowerBound, length: draw.range.count)
+            if layers.count >= layerCount - change.priorLayerCount {
+                let z = try prior.sample(noise: drawNoise)
+                layers.append(
+                    LatentLayer(posterior: prior, z: z, prior: GaussianPrior(parameters: prior)))
+                return z
+            }
             // What does not depend on the draw is computed once for each window.
             let below = try draw.fromBelow(features[draw.level].silu())
             let moved =
                 try draw.fromAbove(h.silu())
                 + (drawCount > 1 ? try below.repeatedInterleaved(drawCount) : below)
             let count = draw.range.count
-            let change = try moved.widened().reshaped([-1, 2 * count])
-            let posterior = Posterior(
-                mean: try prior.mean + change.narrowed(axis: 1, start: 0, length: count),
-                logVariance: try
-                    (prior.logVariance + change.narrowed(axis: 1, start: count, length: count))
-                    .clamped(to: Posterior.logVarianceRange))
-            let z = try posterior.sample(
-                noise: noise.narrowed(axis: 1, start: draw.range.lowerBound, length: count))
+            let added = try moved.widened().reshaped([-1, 2 * count])
+            let posterior = try change.applied(
+                to: Posterior(
+                    mean: prior.mean + added.narrowed(axis: 1, start: 0, length: count),
+                    logVariance: (prior.logVariance
+                        + added.narrowed(axis: 1, start: count, length: count))
+                        .clamped(to: Posterior.logVarianceRange)),
+                at: draw.range, drawCount: drawCount)
+            let z = try posterior.sample(noise: drawNoise)
             layers.append(
                 LatentLayer(posterior: posterior, z: z, prior: GaussianPrior(parameters: prior)))
             return z

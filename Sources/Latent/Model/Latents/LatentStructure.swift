@@ -14,10 +14,11 @@ protocol LatentStructure {
     ///   - condition: one-hot labels [B, Y]
     ///   - noise: standard normal numbers [B·L, D], the draws of a window together
     ///   - drawCount: L
+    ///   - change: how z departs from what the encoder says
     /// - Returns: the layers from the top, and the decoder's output, rows B·L
     /// - Throws: `TorchError` when the shapes do not fit
     func infer(
-        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int
+        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange
     ) throws -> (layers: [LatentLayer], output: Tensor)
 
     /// Decodes z, [N, D] → [N, K, H, W].
@@ -41,6 +42,39 @@ extension LatentStructure {
     func settled() throws -> any LatentStructure { self }
 
     func completed(_ z: Tensor, condition: Tensor?) throws -> Tensor { z }
+}
+
+/// How an inference departs from what the encoder says of a window; by itself not at all.
+struct InferenceChange {
+    /// Added to the means of q(z|x), and to its log-variances: all layers in one row, [B, D].
+    var shift: (mean: Tensor, logVariance: Tensor)?
+    /// So many layers, from the lowest, are drawn from p(z|layers above) instead of q; the top layer
+    /// never is.
+    var priorLayerCount = 0
+
+    /// The posterior of a layer whose latents stand at `range` in a row, shifted.
+    ///
+    /// - Parameters:
+    ///   - posterior: rows B·L
+    ///   - range: of the layer
+    ///   - drawCount: L
+    /// - Returns: the same shape, log-variances within their range
+    /// - Throws: `TorchError` when the shapes do not fit
+    func applied(
+        to posterior: Posterior, at range: Range<Int>, drawCount: Int = 1
+    ) throws -> Posterior {
+        guard let shift else { return posterior }
+        func part(_ tensor: Tensor) throws -> Tensor {
+            let own = try tensor.narrowed(
+                axis: 1, start: range.lowerBound, length: range.count)
+            return drawCount > 1 ? try own.repeatedInterleaved(drawCount) : own
+        }
+        return Posterior(
+            mean: try posterior.mean + part(shift.mean),
+            logVariance: try (posterior.logVariance + part(shift.logVariance))
+                .clamped(to: Posterior.logVarianceRange),
+            isPoint: posterior.isPoint)
+    }
 }
 
 /// One stochastic layer of an inference: what z was drawn from and what the prior says of it.
