@@ -135,6 +135,15 @@ public struct TrainingRun {
                 .usage, "the shares leave none of the \(survey.items.count) files to train on",
                 hint: "use a smaller --validation or --calibration")
         }
+        guard request.scoreKind != .ensemble || split.heldOut.count >= Ensemble.smallestCount
+        else {
+            throw LatentError(
+                .usage,
+                "the score ensemble is fitted to \(Ensemble.smallestCount) held-out files, there are "
+                    + "\(split.heldOut.count)",
+                hint: "use a larger --validation, or another --score"
+            )
+        }
         let jobs = try plan.views.map { view in
             try ViewJob(view, split: split, readerCount: environment.readerCount) {
                 var configuration = trainingConfiguration(
@@ -196,7 +205,10 @@ public struct TrainingRun {
                     [$0.values] + $0.further
                 })
         }
-        let calibration = try calibrate(detector, on: split.calibration)
+        let kind =
+            request.scoreKind
+            ?? (detector.ensemble == nil ? .reconstructionProbability : .ensemble)
+        let calibration = try calibrate(detector, on: split.calibration, requested: [kind])
         let first = outcomes[0]
         var record = ModelRecord(
             configuration: plan.primary.model, preprocessing: plan.primary.preprocessing,
@@ -213,8 +225,8 @@ public struct TrainingRun {
                 unreadableItemCount: survey.failures.count, dataFingerprint: fingerprint,
                 bestEpoch: first.bestEpoch, epochs: first.history),
             purpose: plan.purpose,
-            scoreKind: detector.ensemble == nil ? .reconstructionProbability : .ensemble,
-            ensemble: detector.ensemble, calibration: calibration, drawCount: request.drawCount,
+            scoreKind: kind, ensemble: detector.ensemble, calibration: calibration,
+            drawCount: request.drawCount, regretStepCount: request.regretStepCount,
             writtenBy: "latent \(LatentVersion.current), libtorch \(Runtime.libtorchVersion)")
         try describeOutput(
             &record, survey: survey, plan: plan.primary, training: split.training)
@@ -411,22 +423,26 @@ public struct TrainingRun {
     }
 
     private func calibrate(
-        _ detector: Detector, on items: [SurveyedItem]
+        _ detector: Detector, on items: [SurveyedItem], requested: Set<ScoreKind>
     ) throws -> Calibration {
         var scores: [ScoreKind: [Double]] = [:]
-        for score in try self.scores(of: items, by: detector) {
+        for score in try self.scores(of: items, by: detector, requested: requested) {
             for (kind, value) in score.values { scores[kind, default: []].append(value) }
         }
         return Calibration(
             scores: scores, falseAlarmRate: request.falseAlarmRate ?? 0.05)
     }
 
-    private func scores(of items: [SurveyedItem], by detector: Detector) throws -> [ItemScore] {
+    private func scores(
+        of items: [SurveyedItem], by detector: Detector, requested: Set<ScoreKind> = []
+    ) throws -> [ItemScore] {
         let chosen = items.prefix(Self.calibrationLimit)
         try onEvent(.calibrating(itemCount: chosen.count))
         var configuration = Scorer.Configuration(drawCount: request.drawCount)
         configuration.readerCount = environment.readerCount
-        let scorer = Scorer(
+        configuration.requestedKinds = requested
+        if let count = request.regretStepCount { configuration.regretStepCount = count }
+        let scorer = try Scorer(
             detector.views, ensemble: detector.ensemble, configuration: configuration)
         var scores: [ItemScore] = []
         try scorer.score(chosen.lazy.map(\.item)) { item, result in

@@ -6,7 +6,7 @@ import Torch
 @testable import Latent
 
 /// A case of `ladder.json`.
-private struct Ladder: Decodable, Sendable, CustomTestStringConvertible {
+struct Ladder: Decodable, Sendable, CustomTestStringConvertible {
     struct Layer: Decodable {
         let mean, logVariance, z, kl: OracleArray
         enum CodingKeys: String, CodingKey { case mean, z, kl, logVariance = "log_variance" }
@@ -67,7 +67,7 @@ extension [Float] {
 
 @Suite("Hierarchical latents") struct LadderTests {
     @Test("the paths of the weights are those that the oracle lists", arguments: Ladder.all)
-    fileprivate func paths(ladder: Ladder) throws {
+    func paths(ladder: Ladder) throws {
         let model = try ladder.model()
         #expect(Set(model.parameters.entries.map(\.path)) == Set(ladder.weights.keys))
     }
@@ -75,7 +75,7 @@ extension [Float] {
     @Test(
         "each layer's posterior, z and KL are those of the same pass in PyTorch",
         arguments: Ladder.all)
-    fileprivate func layers(ladder: Ladder) throws {
+    func layers(ladder: Ladder) throws {
         let inference = try ladder.model().infer(ladder.x.tensor, noise: ladder.noise.tensor)
         #expect(inference.layers.count == ladder.layers)
         for (layer, expected) in zip(inference.layers, ladder.posteriors) {
@@ -99,7 +99,7 @@ extension [Float] {
     }
 
     @Test("the output is that of the same pass in PyTorch", arguments: Ladder.all)
-    fileprivate func output(ladder: Ladder) throws {
+    func output(ladder: Ladder) throws {
         let found = try ladder.model().infer(ladder.x.tensor, noise: ladder.noise.tensor).output
         #expect(found.shape == [2] + ladder.shape)
         #expect(
@@ -110,7 +110,7 @@ extension [Float] {
     @Test(
         "latents from the prior are PyTorch's, its means where the noise is 0",
         arguments: Ladder.all)
-    fileprivate func prior(ladder: Ladder) throws {
+    func prior(ladder: Ladder) throws {
         let model = try ladder.model()
         let noise = try ladder.noise.tensor
         for (noise, expected) in [(try noise * 0, ladder.prior.still), (noise, ladder.prior.drawn)]
@@ -124,7 +124,7 @@ extension [Float] {
     }
 
     @Test("latents of windows decode to what the inference gave", arguments: Ladder.all)
-    fileprivate func decoding(ladder: Ladder) throws {
+    func decoding(ladder: Ladder) throws {
         let model = try ladder.model()
         let (x, noise) = (try ladder.x.tensor, try ladder.noise.tensor)
         let z = try model.latents(of: x, noise: noise)
@@ -140,7 +140,7 @@ extension [Float] {
     }
 
     @Test("three draws of a window together are three single ones", arguments: Ladder.all)
-    fileprivate func draws(ladder: Ladder) throws {
+    func draws(ladder: Ladder) throws {
         let model = try ladder.model()
         var generator = Generator(seed: 3)
         let count = model.noiseCount

@@ -29,7 +29,7 @@ import Torch
         configuration.batchSize = batchSize
         configuration.seed = seed
         configuration.readerCount = readers
-        let scorer = Scorer(
+        let scorer = try Scorer(
             [
                 DetectorView(
                     model: try model(), preprocessing: preprocessing, aggregate: aggregate)
@@ -188,7 +188,7 @@ import Torch
     @Test("an error of the receiver ends the run and reaches the caller")
     func receiverThrows() throws {
         struct Full: Error {}
-        let scorer = Scorer(
+        let scorer = try Scorer(
             [
                 DetectorView(
                     model: try Self.model(), preprocessing: .whole(), aggregate: .mean)

@@ -14,6 +14,9 @@ struct FittedScores {
         ]
     }
 
+    /// Those that there can be.
+    static var kinds: Set<ScoreKind> { Set(types.keys) }
+
     /// Windows that they are fitted to, at most.
     private static func windowLimit(elementCount: Int) -> Int {
         max(1, min(8192, NeighbourDistance.valueLimit / elementCount))

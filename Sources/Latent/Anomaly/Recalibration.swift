@@ -38,17 +38,27 @@ public struct Recalibration: Sendable {
     ///   - record: what the model had
     ///   - falseAlarmRate: the rate for thresholds from now on; nil keeps the model's
     ///   - isPooled: whether the old scores stay
+    ///   - regretStepCount: steps that the new scores of regret took; nil for the record's
     /// - Returns: the record with its new calibration, and one entry more in its history
     /// - Throws: ``LatentError`` `.data` without files, and `.usage` where there are too few for the
     ///   rate, though it was asked for, or the model could keep it before
     public func record(
-        from record: ModelRecord, falseAlarmRate: Double? = nil, isPooled: Bool = false
+        from record: ModelRecord, falseAlarmRate: Double? = nil, isPooled: Bool = false,
+        regretStepCount: Int? = nil
     ) throws(LatentError) -> ModelRecord {
         let old = record.calibration
         guard count > 0 else {
             throw LatentError(
                 .data, "no normal file could be scored",
                 hint: "name files, or a folder that has some")
+        }
+        if isPooled, let count = regretStepCount, count != record.regretSteps,
+            !old.scores(.regret).isEmpty
+        {
+            throw LatentError(
+                .usage,
+                "the old scores of regret took \(record.regretSteps) steps, the new ones \(count)",
+                hint: "leave --regret-steps or --add out")
         }
         var pooled = scores
         if isPooled {
@@ -72,6 +82,7 @@ public struct Recalibration: Sendable {
         }
         var result = record
         result.calibration = new
+        result.regretStepCount = regretStepCount ?? record.regretStepCount
         if let drift = drift(from: record) {
             let history = (record.calibrationHistory ?? []) + [drift]
             result.calibrationHistory = Array(history.suffix(Self.historyLimit))

@@ -18,6 +18,18 @@ public enum ScoreKind: String, Codable, Sendable, CaseIterable {
     case neighbours
     /// Several of the others as one.
     case ensemble
+    /// What the lowest layer of a hierarchical model adds to the bound, in nats.
+    case likelihoodRatio = "likelihood-ratio"
+    /// What a posterior fitted to the file alone adds to the bound, in nats.
+    case regret
+    /// The negative log-likelihoods less what a compressor says of the file, in nats.
+    case probabilityLessComplexity = "reconstruction-probability+complexity"
+    case elboLessComplexity = "elbo+complexity"
+    case iwBoundLessComplexity = "iw-bound+complexity"
+    /// The negative log-likelihoods less the least that they can be of the file, in nats.
+    case probabilityLessBias = "reconstruction-probability+bias"
+    case elboLessBias = "elbo+bias"
+    case iwBoundLessBias = "iw-bound+bias"
 }
 
 /// How the figures of an item's windows become one.

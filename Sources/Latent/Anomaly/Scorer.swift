@@ -32,6 +32,10 @@ public final class Scorer {
         public var readerCount = 2
         /// Labels that all files are taken to have, by attribute, instead of their own.
         public var assignments: [String: String] = [:]
+        /// Scores that are computed beside those that cost nothing, of the first view.
+        public var requestedKinds: Set<ScoreKind> = []
+        /// Steps of `regret`.
+        var regretStepCount = LikelihoodRegret.defaultStepCount
 
         /// Makes a configuration.
         public init(drawCount: Int) { self.drawCount = drawCount }
@@ -39,21 +43,30 @@ public final class Scorer {
 
     private let views: [DetectorView]
     private let ensemble: Ensemble?
+    private let requested: RequestedScores
     private let configuration: Configuration
 
     /// Makes a scorer from a model file; the model stays on the calling thread.
     ///
-    /// - Throws: ``LatentError`` `.model` for a file whose parts do not fit together
+    /// - Throws: ``LatentError`` `.model` for a file whose parts do not fit together, `.usage` for a
+    ///   requested score that the model does not have
     public convenience init(
         file: ModelFile, device: Device, configuration: Configuration
     ) throws {
-        self.init(
+        var configuration = configuration
+        configuration.regretStepCount = file.record.regretSteps
+        try self.init(
             try file.views(on: device), ensemble: file.record.ensemble,
             configuration: configuration)
     }
 
     /// Makes a scorer of at least one view.
-    init(_ views: [DetectorView], ensemble: Ensemble? = nil, configuration: Configuration) {
+    init(
+        _ views: [DetectorView], ensemble: Ensemble? = nil, configuration: Configuration
+    ) throws(LatentError) {
+        requested = try RequestedScores(
+            configuration.requestedKinds, of: views[0].model.configuration,
+            regretStepCount: configuration.regretStepCount)
         self.views = views
         self.ensemble = ensemble
         self.configuration = configuration
@@ -140,22 +153,25 @@ public final class Scorer {
         }
         guard !owners.isEmpty else { return }
         let x = try model.batch(values)
+        let condition = try model.condition(codes)
+        let scored = keys
+        func noise(window: Int, draws: Range<Int>) -> [Float] {
+            self.noise(
+                of: scored[window].hash, window: scored[window].window, draws: draws, view: view)
+        }
         let statistics = try model.statistics(
-            of: x, condition: model.condition(codes),
-            drawCount: configuration.drawCount
-        ) { noise(of: keys[$0].hash, window: keys[$0].window, draws: $1, view: view) }
-        let fitted = try views[view].fitted.values(
-            of: ScoredWindows(x, statistics, shape: model.configuration.window))
-        for (position, owner) in owners.enumerated() {
-            let reconstruction = statistics.reconstruction[position]
-            let divergence = statistics.klDivergence[position]
-            let figures: [(ScoreKind, Double)] = [
-                (.reconstructionProbability, -reconstruction),
-                (.elbo, divergence - reconstruction), (.kl, divergence),
-                (.mse, statistics.meanSquaredError[position]),
-                (.iwBound, -statistics.importanceBound[position]),
-            ]
-            for (kind, value) in figures + fitted.map({ ($0.key, $0.value[position]) }) {
+            of: x, condition: condition, drawCount: configuration.drawCount, noise: noise)
+        var scores = statistics.scores
+        let windows = try ScoredWindows(x, statistics, shape: model.configuration.window)
+        scores.merge(try views[view].fitted.values(of: windows)) { $1 }
+        if view == 0 {
+            let batch = ScoredBatch(
+                model: model, x: x, condition: condition, drawCount: configuration.drawCount,
+                noise: noise, statistics: statistics)
+            scores.merge(try requested.values(of: batch)) { $1 }
+        }
+        for (kind, values) in scores {
+            for (value, owner) in zip(values, owners) {
                 waiting[owner].figures[view][kind, default: []].append(value)
             }
         }

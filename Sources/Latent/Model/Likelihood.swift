@@ -43,6 +43,10 @@ protocol LikelihoodFamily: Sendable {
     /// the data.
     var scaleFloor: Double { get }
 
+    /// The largest log p(x) of one element that any output reaches, in nats; nil where it is the same
+    /// for every x in 0…1, or nearly so.
+    func bestLogProbability(of x: Double) -> Double?
+
     /// Whether values are steps of 8 bits, so that log p is of probabilities and not of densities.
     var isDiscrete: Bool { get }
 }
@@ -53,6 +57,7 @@ extension LikelihoodFamily {
     var hasSharedScale: Bool { false }
     func scaleError(of output: Tensor, at x: Tensor) throws -> Tensor { try (x - output).squared() }
     var scaleFloor: Double { 7.7e-6 }
+    func bestLogProbability(of x: Double) -> Double? { nil }
     var isDiscrete: Bool { false }
 }
 

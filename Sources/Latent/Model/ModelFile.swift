@@ -74,6 +74,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var calibrationHistory: [Drift]?
     /// Draws of z for each window.
     public var drawCount: Int
+    /// Steps that `regret` takes; nil for the default, as in files of before.
+    public var regretStepCount: Int?
     /// Version of the program that wrote the file, and of libtorch.
     public var writtenBy: String
 
@@ -81,6 +83,14 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var views: [View] {
         [View(configuration: configuration, preprocessing: preprocessing, aggregate: aggregate)]
             + furtherViews
+    }
+
+    /// Steps that `regret` takes.
+    var regretSteps: Int { regretStepCount ?? LikelihoodRegret.defaultStepCount }
+
+    /// The scores that have to be asked for and that the model is calibrated for.
+    public var calibratedRequestedKinds: Set<ScoreKind> {
+        Set(ScoreKind.allCases.filter { $0.isRequested && !calibration.scores($0).isEmpty })
     }
 
     /// Checks what a file may have got wrong.
@@ -95,6 +105,9 @@ public struct ModelRecord: Codable, Sendable, Equatable {
             if !isRight { throw LatentError(.model, "the model's record has \(what)") }
         }
         try check((1...1_000_000).contains(drawCount), "\(drawCount) draws")
+        try check(
+            LikelihoodRegret.stepCountRange.contains(regretSteps), "\(regretSteps) steps of regret")
+        try scoreKind.check(configuration)
         let rate = calibration.falseAlarmRate
         try check(rate > 0 && rate < 1, "a false-alarm rate of \(rate)")
         try check(
@@ -254,10 +267,23 @@ public struct ModelFile: Sendable {
         weights = contents.tensors
     }
 
-    /// The scores that the model gives.
+    /// The scores that the model gives, also those that have to be asked for.
     public var scoreKinds: Set<ScoreKind> {
-        let all = Set(ScoreKind.allCases).subtracting(FittedScores.missing(in: weights))
-        return record.ensemble == nil ? all.subtracting([.ensemble]) : all
+        Set(ScoreKind.allCases.filter { (try? check($0)) != nil })
+    }
+
+    /// Refuses a score that the model does not have.
+    ///
+    /// - Throws: ``LatentError`` `.usage` of the model at `path`, with what to do
+    public func check(_ kind: ScoreKind, path: String? = nil) throws(LatentError) {
+        guard !FittedScores.missing(in: weights).contains(kind),
+            kind != .ensemble || record.ensemble != nil
+        else {
+            throw LatentError(
+                .usage, path: path, "the model has no score \(kind.rawValue)",
+                hint: "train with --for detection, or use another --score")
+        }
+        try kind.check(record.configuration, path: path)
     }
 
     /// Builds the model on a device; of several views the first.

@@ -72,6 +72,11 @@ public struct TrainingRequest: Sendable {
     public var aggregate: Aggregate?
     /// L, draws for each window.
     public var drawCount = 16
+    /// The score that files are ranked by; nil chooses the ensemble of a model that detects, else the
+    /// reconstruction probability.
+    public var scoreKind: ScoreKind?
+    /// Steps of `regret`; nil for the default.
+    public var regretStepCount: Int?
     /// The source of every random choice.
     public var seed: UInt64 = 0
 
@@ -159,6 +164,14 @@ struct TrainingPlan {
         }
         self.purpose = purpose
         viewReason = reason
+        if let kind = request.scoreKind {
+            guard detects || !kind.isFitted else {
+                throw LatentError(
+                    .usage, "the score \(kind.rawValue) is fitted to models that detect",
+                    hint: "train with --for detection, or use another --score")
+            }
+            try kind.check(views[0].model)
+        }
     }
 
     /// Files of one class are there to be told from others; what only models that draw can do says

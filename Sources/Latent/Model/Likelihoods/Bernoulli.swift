@@ -1,3 +1,4 @@
+import Foundation
 import Torch
 
 /// Independent Bernoulli variables.
@@ -20,6 +21,11 @@ public struct Bernoulli: Likelihood {
 struct BernoulliFamily: LikelihoodFamily {
     func distribution(of output: Tensor, logScale: Tensor) -> any Likelihood {
         Bernoulli(logits: output)
+    }
+
+    /// At p = x.
+    func bestLogProbability(of x: Double) -> Double? {
+        (x > 0 ? x * log(x) : 0) + (x < 1 ? (1 - x) * log(1 - x) : 0)
     }
 
     var isDiscrete: Bool { true }

@@ -41,4 +41,20 @@ struct ContinuousBernoulliFamily: LikelihoodFamily {
     func distribution(of output: Tensor, logScale: Tensor) -> any Likelihood {
         ContinuousBernoulli(logits: output)
     }
+
+    /// At the λ whose mean is x, as in any exponential family; infinite at the ends of 0…1.
+    func bestLogProbability(of x: Double) -> Double? {
+        guard x > 0, x < 1 else { return .infinity }
+        // Even in ½ - x, and E[x] falls with u = -l ≥ 0, where it is 1/u - 1/(eᵘ - 1) < 1/u.
+        let y = min(x, 1 - x)
+        func mean(_ u: Double) -> Double { u < 1e-4 ? 0.5 - u / 12 : 1 / u - 1 / expm1(u) }
+        var (low, high) = (0.0, 1 / y)
+        for _ in 0..<60 {
+            let middle = (low + high) / 2
+            if mean(middle) > y { low = middle } else { high = middle }
+        }
+        let u = max((low + high) / 2, 1e-9)
+        // log p = log(u / (1 - e⁻ᵘ)) - u y.
+        return log(u / -expm1(-u)) - u * y
+    }
 }
