@@ -18,6 +18,7 @@ struct CalibrateCommand: ParsableCommand {
               latent calibrate -m photos.safetensors new-normal -o photos-2.safetensors
               latent calibrate -m m.safetensors new-normal --in-place --add --false-alarms 0.01
               latent calibrate -m m.safetensors last-week --format table
+              latent calibrate -m m.safetensors new-normal --in-place --score elbo+complexity
             """)
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The model file.", valueName: "file"))
@@ -45,6 +46,17 @@ struct CalibrateCommand: ParsableCommand {
             valueName: "rate"))
     var falseAlarms: Double?
 
+    @Option(
+        help: """
+            Calibrate this score too, which score computes only when asked for: regret, \
+            elbo+complexity, … (those that the model is calibrated for). May be repeated; lines are \
+            of these.
+            """)
+    var score: [ScoreKind] = []
+
+    @Option(help: ArgumentHelp("Steps of the score regret (the model's).", valueName: "n"))
+    var regretSteps: Int?
+
     @OptionGroup var scoring: ScoringOptions
 
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
@@ -61,12 +73,16 @@ struct CalibrateCommand: ParsableCommand {
             throw ValidationError("--force is of the file that -o names.")
         }
         try checkShare(falseAlarms, "--false-alarms")
+        if let regretSteps, !(1...10_000).contains(regretSteps) {
+            throw ValidationError("--regret-steps is \(regretSteps); it must be 1 to 10000.")
+        }
     }
 
     func run() throws {
         let console = Console(quiet: machine.quiet)
         let loaded = try ModelFile.read(model)
         let old = loaded.file.record
+        for kind in score { try loaded.file.check(kind, path: model) }
         let target = inPlace ? model : output
         if let output, !force { try OutputCheck.isFree(output) }
         if let target { try OutputCheck.writableFolder(of: target) }
@@ -78,7 +94,7 @@ struct CalibrateCommand: ParsableCommand {
         if let note = inputs.omissions.note { console.note(note) }
         var file = loaded.file
         file.record = try recalibration.record(
-            from: old, falseAlarmRate: falseAlarms, isPooled: add)
+            from: old, falseAlarmRate: falseAlarms, isPooled: add, regretStepCount: regretSteps)
         if let target { try file.write(to: target, overwrite: inPlace || force) }
         try report(file.record, console: console)
         if let drift = recalibration.drift(from: old) { console.note(drift.sentence) }
@@ -101,7 +117,12 @@ struct CalibrateCommand: ParsableCommand {
                 "a model keeps \(Recalibration.scoreLimit) calibration scores: only the first "
                     + "\(max(0, room)) of \(items.count) files are used")
         }
-        let scorer = try scoring.scorer(of: file, on: machine)
+        var file = file
+        if let regretSteps { file.record.regretStepCount = regretSteps }
+        let scorer = try scoring.scorer(
+            of: file,
+            requested: file.record.calibratedRequestedKinds.union(score + [file.record.scoreKind]),
+            on: machine)
         var recalibration = Recalibration()
         var (doneCount, failedCount, copyCount) = (0, 0, 0)
         try scorer.score(items.prefix(max(0, room))) { item, result in
@@ -127,16 +148,22 @@ struct CalibrateCommand: ParsableCommand {
     private func report(_ record: ModelRecord, console: Console) throws {
         let calibration = record.calibration
         let output = StandardOutput()
+        let kinds = score.isEmpty ? [record.scoreKind] : score
         let writer = GuaranteeWriter(
             output, format: format ?? (output.isTerminal ? .table : .ndjson),
-            kind: record.scoreKind, storedRate: calibration.falseAlarmRate)
+            storedRate: calibration.falseAlarmRate, namesKinds: !score.isEmpty)
         try writer.begin()
-        for rate in Set([0.1, 0.05, 0.01, calibration.falseAlarmRate]).sorted(by: >) {
-            try writer.write(calibration.guarantee(record.scoreKind, rate: rate))
+        for kind in kinds {
+            for rate in Set([0.1, 0.05, 0.01, calibration.falseAlarmRate]).sorted(by: >) {
+                try writer.write(calibration.guarantee(kind, rate: rate), of: kind)
+            }
         }
         try output.flush()
-        let stored = calibration.guarantee(
-            record.scoreKind, rate: calibration.falseAlarmRate)
-        console.note("at \(percent(stored.rate)): \(stored.sentence)")
+        for kind in kinds {
+            let stored = calibration.guarantee(kind, rate: calibration.falseAlarmRate)
+            console.note(
+                (score.isEmpty ? "" : "\(kind.rawValue) ")
+                    + "at \(percent(stored.rate)): \(stored.sentence)")
+        }
     }
 }

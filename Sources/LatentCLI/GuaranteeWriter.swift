@@ -5,8 +5,8 @@ import Latent
 struct GuaranteeWriter {
     private let output: StandardOutput
     private let format: RowFormat
-    private let kind: ScoreKind
     private let storedRate: Double
+    private let namesKinds: Bool
 
     private static let schema = 1
     private static let columns = [
@@ -14,11 +14,14 @@ struct GuaranteeWriter {
         "guarantee",
     ]
 
-    init(_ output: StandardOutput, format: RowFormat, kind: ScoreKind, storedRate: Double) {
+    /// Makes a writer whose tables say which score a row is of, where asked to.
+    init(
+        _ output: StandardOutput, format: RowFormat, storedRate: Double, namesKinds: Bool
+    ) {
         self.output = output
         self.format = format
-        self.kind = kind
         self.storedRate = storedRate
+        self.namesKinds = namesKinds
     }
 
     /// Writes the header, where the format has one.
@@ -26,18 +29,19 @@ struct GuaranteeWriter {
         switch format {
         case .ndjson: break
         case .csv, .tsv: try output.line(format.separated(Self.columns))
-        case .table: try output.line(Self.row("rate", "threshold", "files", "guarantee"))
+        case .table: try output.line(row("rate", "threshold", "files", "score", "guarantee"))
         }
     }
 
-    private static func row(
-        _ rate: String, _ threshold: String, _ files: String, _ guarantee: String
+    private func row(
+        _ rate: String, _ threshold: String, _ files: String, _ kind: String, _ guarantee: String
     ) -> String {
-        "\(rate.flushRight(8)) \(threshold.flushRight(12)) \(files.flushRight(7))  \(guarantee)"
+        "\(rate.flushRight(8)) \(threshold.flushRight(12)) \(files.flushRight(7))  "
+            + (namesKinds ? kind.flushLeft(17) + " " : "") + guarantee
     }
 
     /// Writes the line of a rate.
-    func write(_ guarantee: Guarantee) throws {
+    func write(_ guarantee: Guarantee, of kind: ScoreKind) throws {
         let isStored = guarantee.rate == storedRate
         switch format {
         case .ndjson:
@@ -66,10 +70,10 @@ struct GuaranteeWriter {
         case .table:
             let digits = kind.digits
             try output.line(
-                Self.row(
+                row(
                     percent(guarantee.rate) + (isStored ? " *" : "  "),
                     guarantee.threshold.map { LatentCLI.format($0, digits: digits) } ?? "-",
-                    "\(guarantee.count)", guarantee.sentence))
+                    "\(guarantee.count)", kind.rawValue, guarantee.sentence))
         }
     }
 }

@@ -104,6 +104,7 @@ struct InspectCommand: ParsableCommand {
         }
         for kind in ScoreKind.allCases where loaded.file.scoreKinds.contains(kind) {
             let count = record.calibration.scores(kind).count
+            if kind.isRequested, count == 0 { continue }
             let threshold = record.calibration.threshold(kind)
             rows.append(
                 (

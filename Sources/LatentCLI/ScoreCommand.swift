@@ -18,6 +18,7 @@ struct ScoreCommand: ParsableCommand {
               latent score -m m.safetensors inbox --false-alarms 0.01 --format csv > scores.csv
               latent score -m m.safetensors inbox --fdr 0.1 --only anomalies
               latent score -m m.safetensors inbox --false-alarms 0.0001 --tail
+              latent score -m m.safetensors inbox --score elbo+complexity
               find . -name '*.png' -print0 | latent score -m m.safetensors -0 - | head
               if ! latent score -m m.safetensors --exit-code new.png; then echo look; fi
             """)
@@ -31,7 +32,11 @@ struct ScoreCommand: ParsableCommand {
         help: """
             Figure to rank by (what the model was trained for): reconstruction-probability, elbo, \
             kl, mse, iw-bound; residual, latent, neighbours, distances to training files in the \
-            residual, the posterior mean and what the model reads; ensemble, several as one.
+            residual, the posterior mean and what the model reads; ensemble, several as one. \
+            Computed and calibrated only when asked for: likelihood-ratio, what the lowest layer of \
+            a hierarchical model adds; regret, what a posterior fitted to the file adds (slow); \
+            reconstruction-probability, elbo and iw-bound with +complexity, less what a compressor \
+            needs for the file, or +bias, less the least that the likelihood allows.
             """)
     var score: ScoreKind?
 
@@ -77,15 +82,12 @@ struct ScoreCommand: ParsableCommand {
         let record = loaded.file.record
         let inputs = try input.inputs(of: record)
         let kind = score ?? record.scoreKind
-        guard loaded.file.scoreKinds.contains(kind) else {
-            throw LatentError(
-                .usage, path: model, "the model has no score \(kind.rawValue)",
-                hint: "train with --for detection, or use another --score")
-        }
+        try loaded.file.check(kind, path: model)
         let verdicts = try rule.verdicts(
             by: record.calibration, kind: kind, model: model,
             isNeeded: exitCode || only != nil, console: console)
-        let scorer = try scoring.scorer(of: loaded.file, drawCount: draws, on: machine)
+        let scorer = try scoring.scorer(
+            of: loaded.file, drawCount: draws, requested: [kind], on: machine)
 
         let output = StandardOutput()
         let writer = ScoreWriter(

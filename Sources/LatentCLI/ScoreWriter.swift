@@ -10,6 +10,11 @@ enum RowFormat: String, CaseIterable, ExpressibleByArgument {
 extension ScoreKind {
     /// Digits after the point that people need.
     var digits: Int { [.mse, .neighbours].contains(self) ? 5 : 2 }
+
+    /// The name of a score that was asked for among the components of a line: all are in nats.
+    var componentName: String {
+        String(rawValue.map { "-+".contains($0) ? "_" : $0 }) + "_nats"
+    }
 }
 
 /// Writes a score line for each file (schema 1).
@@ -18,16 +23,13 @@ struct ScoreWriter {
     private let format: RowFormat
     private let kind: ScoreKind
     private let furtherViews: [String]
+    private let components: [(name: String, kind: ScoreKind, sign: Double)]
+    private let columns: [String]
 
     private static let schema = 1
-    private static let columns =
-        [
-            "path", "label", "score", "kind", "threshold", "threshold_kind", "p_value",
-            "anomaly", "windows",
-        ] + components.map(\.name) + ["error_code", "error_message"]
 
     /// The names of the figures, and their sign beside the score of that kind.
-    private static let components: [(name: String, kind: ScoreKind, sign: Double)] = [
+    private static let usualComponents: [(name: String, kind: ScoreKind, sign: Double)] = [
         ("reconstruction_nats", .reconstructionProbability, -1), ("kl_nats", .kl, 1),
         ("negative_elbo_nats", .elbo, 1), ("mse", .mse, 1),
         ("negative_iw_bound_nats", .iwBound, 1), ("residual", .residual, 1),
@@ -41,9 +43,17 @@ struct ScoreWriter {
         self.output = output
         self.format = format
         self.kind = kind
+        // What was asked for stands beside what is always there.
+        components =
+            Self.usualComponents + (kind.isRequested ? [(kind.componentName, kind, 1)] : [])
+        columns =
+            [
+                "path", "label", "score", "kind", "threshold", "threshold_kind", "p_value",
+                "anomaly", "windows",
+            ] + components.map(\.name) + ["error_code", "error_message"]
     }
 
-    private static func components(
+    private func components(
         _ values: [ScoreKind: Double]
     ) -> [(name: String, value: Double?)] {
         components.map { component in
@@ -55,7 +65,7 @@ struct ScoreWriter {
     func begin() throws {
         switch format {
         case .ndjson: break
-        case .csv, .tsv: try separated(Self.columns)
+        case .csv, .tsv: try separated(columns)
         case .table:
             try output.line(Self.row("score", "threshold", "p", "verdict", "path"))
         }
@@ -73,7 +83,7 @@ struct ScoreWriter {
         let value = score.values[kind] ?? .nan
         let threshold = verdicts?.threshold
         let isAnomaly = verdicts?.isAnomaly(value)
-        let components = Self.components(score.values)
+        let components = components(score.values)
         switch format {
         case .ndjson:
             var line = JSONLine()
@@ -91,7 +101,7 @@ struct ScoreWriter {
             if !furtherViews.isEmpty {
                 var views = JSONLine()
                 for (name, values) in zip(furtherViews, score.further) {
-                    views.add(name, JSONLine(Self.components(values)))
+                    views.add(name, JSONLine(self.components(values)))
                 }
                 line.add("views", views)
             }
@@ -121,11 +131,11 @@ struct ScoreWriter {
         case .ndjson:
             try output.line(JSONLine(schema: Self.schema, item, error).text)
         case .csv, .tsv:
-            var fields = [String](repeating: "", count: Self.columns.count)
+            var fields = [String](repeating: "", count: columns.count)
             fields[0] = item.path
             fields[1] = item.label ?? ""
-            fields[Self.columns.count - 2] = error.code
-            fields[Self.columns.count - 1] = error.message
+            fields[columns.count - 2] = error.code
+            fields[columns.count - 1] = error.message
             try separated(fields)
         case .table:
             try output.line(Self.row("-", "-", "-", "ERROR", "\(item.path): \(error.message)"))

@@ -99,11 +99,13 @@ struct ScoringOptions: ParsableArguments {
     /// - Parameters:
     ///   - file: the model
     ///   - drawCount: L; nil takes as many as it was calibrated with
+    ///   - requested: scores that are computed only when asked for, and are
     ///   - machine: where the work is done
     /// - Returns: the scorer, which stays on this thread
     /// - Throws: `LatentError` for labels or a device that are not there
     func scorer(
-        of file: ModelFile, drawCount: Int? = nil, on machine: MachineOptions
+        of file: ModelFile, drawCount: Int? = nil, requested: Set<ScoreKind> = [],
+        on machine: MachineOptions
     ) throws -> Scorer {
         let device = try machine.start()
         var configuration = Scorer.Configuration(drawCount: drawCount ?? file.record.drawCount)
@@ -111,6 +113,7 @@ struct ScoringOptions: ParsableArguments {
         configuration.batchSize = batch
         configuration.readerCount = machine.readerCount
         configuration.assignments = try file.record.assignments(condition)
+        configuration.requestedKinds = requested
         return try Scorer(file: file, device: device, configuration: configuration)
     }
 }

@@ -57,18 +57,19 @@ struct ThresholdOptions: ParsableArguments {
         console: Console
     ) throws -> Verdicts? {
         let count = calibration.scores(kind).count
+        let calibrate = "latent calibrate" + (kind.isRequested ? " --score \(kind.rawValue)" : "")
         let rate = falseAlarms ?? calibration.falseAlarmRate
-        if tail {
+        if tail, count > 0 {
             let verdicts = try calibration.verdicts(kind, tailRate: rate)
             console.note(
                 "the threshold at \(percent(rate)) false alarms is extrapolated from \(count) "
                     + "calibration scores: an estimate, not a promise")
             return verdicts
         }
-        if quantile != nil || fdr != nil, count == 0 {
+        if quantile != nil || fdr != nil || tail, count == 0 {
             throw LatentError(
-                .usage, path: model, "the model has no calibration scores",
-                hint: "add normal files with latent calibrate")
+                .usage, path: model, "the model has no calibration scores of \(kind.rawValue)",
+                hint: "add normal files with \(calibrate)")
         }
         if fdr != nil { return nil }
         if let quantile { return calibration.verdicts(kind, quantile: quantile) }
@@ -76,13 +77,18 @@ struct ThresholdOptions: ParsableArguments {
         let message =
             "a false-alarm rate of \(rate) needs \(Calibration.neededCount(rate: rate)) "
             + "calibration scores, the model has \(count)"
+            + (kind.isRequested ? " of \(kind.rawValue)" : "")
         if falseAlarms != nil || isNeeded {
             throw LatentError(
                 .usage, path: model, message,
-                hint: "use a larger rate, add normal files with latent calibrate --add, or train "
-                    + "with more files or a larger --calibration")
+                hint: count == 0 && kind.isRequested
+                    ? "calibrate it on normal files with \(calibrate)"
+                    : "use a larger rate, add normal files with latent calibrate --add, or train "
+                        + "with more files or a larger --calibration")
         }
-        console.note("no verdicts: \(message)")
+        console.note(
+            "no verdicts: \(message)"
+                + (count == 0 && kind.isRequested ? "; use \(calibrate)" : ""))
         return nil
     }
 }

@@ -22,7 +22,7 @@ struct TrainCommand: ParsableCommand {
               find clips -name '*.wav' -print0 | latent train -0 - -o clips.safetensors
               latent train photos -o photos.safetensors --resume     # after any interruption
               latent train photos -o m.safetensors --condition class --report m-report
-              latent train photos -o m.safetensors --layers 3
+              latent train photos -o m.safetensors --layers 3 --score likelihood-ratio
               torchrun --nproc-per-node 2 --no-python latent train photos -o m.safetensors
             """)
 

@@ -303,6 +303,16 @@ struct TrainingOptions: ParsableArguments {
     var draws = 16
 
     @Option(
+        help: """
+            Figure that files are ranked by, as in latent score --help (ensemble to detect, else \
+            reconstruction-probability).
+            """)
+    var score: ScoreKind?
+
+    @Option(help: ArgumentHelp("Steps of the score regret (20).", valueName: "n"))
+    var regretSteps: Int?
+
+    @Option(
         help: ArgumentHelp(
             "Seconds from checkpoint to checkpoint; 0 after each step.", valueName: "s"))
     var checkpointInterval = 15.0
@@ -311,6 +321,7 @@ struct TrainingOptions: ParsableArguments {
         for (value, name, allowed) in [
             (epochs, "--epochs", 1...1_000_000), (batch, "--batch", 1...65_536),
             (patience, "--patience", 0...1_000_000), (draws, "--draws", 1...1_000_000),
+            (regretSteps, "--regret-steps", 1...10_000),
         ] as [(Int?, String, ClosedRange<Int>)] {
             if let value, !allowed.contains(value) {
                 throw ValidationError(
@@ -356,5 +367,7 @@ struct TrainingOptions: ParsableArguments {
         request.patience = patience
         request.falseAlarmRate = falseAlarms
         request.drawCount = draws
+        request.scoreKind = score
+        request.regretStepCount = regretSteps
     }
 }
