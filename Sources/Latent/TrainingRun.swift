@@ -228,6 +228,11 @@ public struct TrainingRun {
             scoreKind: kind, ensemble: detector.ensemble, calibration: calibration,
             drawCount: request.drawCount, regretStepCount: request.regretStepCount,
             writtenBy: "latent \(LatentVersion.current), libtorch \(Runtime.libtorchVersion)")
+        if plan.purpose == .detection {
+            record.maps = try MapCalibration(
+                of: detector.views, scaleItems: split.heldOut.map(\.item),
+                items: split.calibration.map(\.item))
+        }
         try describeOutput(
             &record, survey: survey, plan: plan.primary, training: split.training)
         let file = try ModelFile(

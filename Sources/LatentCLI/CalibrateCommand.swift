@@ -90,11 +90,21 @@ struct CalibrateCommand: ParsableCommand {
         let items = Array(inputs)
         if let output { try OutputCheck.isNoInput(output, of: items.lazy.map(\.path)) }
 
-        let (recalibration, failedCount) = try score(items, by: loaded.file, console: console)
+        let (recalibration, accepted, failedCount) = try score(
+            items, by: loaded.file, console: console)
         if let note = inputs.omissions.note { console.note(note) }
         var file = loaded.file
         file.record = try recalibration.record(
             from: old, falseAlarmRate: falseAlarms, isPooled: add, regretStepCount: regretSteps)
+        if target != nil {
+            file.record.maps = try MapCalibration(
+                of: loaded.file, items: accepted, device: try machine.start(),
+                assignments: try old.assignments(scoring.condition), isPooled: add
+            ) { count in
+                console.progress { "mapped \(count) of \(accepted.count) files" }
+            }
+            console.clear()
+        }
         if let target { try file.write(to: target, overwrite: inPlace || force) }
         try report(file.record, console: console)
         if let drift = recalibration.drift(from: old) { console.note(drift.sentence) }
@@ -108,7 +118,7 @@ struct CalibrateCommand: ParsableCommand {
     /// Scores the files; those that cannot be used are named, and counted.
     private func score(
         _ items: [Item], by file: ModelFile, console: Console
-    ) throws -> (Recalibration, failedCount: Int) {
+    ) throws -> (Recalibration, accepted: [Item], failedCount: Int) {
         let room =
             Recalibration.scoreLimit
             - (add ? file.record.calibration.scores(file.record.scoreKind).count : 0)
@@ -124,11 +134,16 @@ struct CalibrateCommand: ParsableCommand {
             requested: file.record.calibratedRequestedKinds.union(score + [file.record.scoreKind]),
             on: machine)
         var recalibration = Recalibration()
+        var accepted: [Item] = []
         var (doneCount, failedCount, copyCount) = (0, 0, 0)
         try scorer.score(items.prefix(max(0, room))) { item, result in
             doneCount += 1
             do {
-                if try !recalibration.add(result.get()) { copyCount += 1 }
+                if try recalibration.add(result.get()) {
+                    accepted.append(item)
+                } else {
+                    copyCount += 1
+                }
             } catch let failed as ItemFailed {
                 failedCount += 1
                 console.warning("\(item.path): \(failed.error.message)")
@@ -142,7 +157,7 @@ struct CalibrateCommand: ParsableCommand {
         if copyCount > 0 {
             console.note("\(copyCount) files have the content of others, which counts once")
         }
-        return (recalibration, failedCount)
+        return (recalibration, Array(accepted.prefix(MapCalibration.fileLimit)), failedCount)
     }
 
     private func report(_ record: ModelRecord, console: Console) throws {

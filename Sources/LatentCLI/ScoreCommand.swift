@@ -16,6 +16,7 @@ struct ScoreCommand: ParsableCommand {
             EXAMPLES
               latent score -m photos.safetensors inbox
               latent score -m m.safetensors inbox --false-alarms 0.01 --format csv > scores.csv
+              latent score -m m.safetensors parts/test --maps heat > scores.ndjson
               latent score -m m.safetensors inbox --fdr 0.1 --only anomalies
               latent score -m m.safetensors inbox --false-alarms 0.0001 --tail
               latent score -m m.safetensors inbox --score elbo+complexity
@@ -63,6 +64,8 @@ struct ScoreCommand: ParsableCommand {
     @Flag(help: "Exit with 1 when a file is flagged.")
     var exitCode = false
 
+    @OptionGroup(title: "Maps") var mapping: MapOptions
+
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
     func validate() throws {
@@ -88,6 +91,8 @@ struct ScoreCommand: ParsableCommand {
             isNeeded: exitCode || only != nil, console: console)
         let scorer = try scoring.scorer(
             of: loaded.file, drawCount: draws, requested: [kind], on: machine)
+        let maps = try mapping.folder(
+            for: loaded.file, model: model, inputs: input.data, scoring: scoring, on: machine)
 
         let output = StandardOutput()
         let writer = ScoreWriter(
@@ -105,10 +110,11 @@ struct ScoreCommand: ParsableCommand {
             where conversions.insert(conversion).inserted {
                 console.note("\(item.path): read with \(conversion) (said once)")
             }
+            let segments = try (try? result.get()).flatMap { _ in try maps?.write(item) }
             if rule.fdr == nil {
-                try report.add((item, result))
+                try report.add((item, result, segments))
             } else {
-                report.hold((item, result))
+                report.hold((item, result, segments))
             }
             console.progress { "scored \(fileCount) files" }
         }

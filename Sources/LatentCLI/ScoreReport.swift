@@ -2,7 +2,10 @@ import Latent
 
 /// What a call of score has found so far, and the lines that it writes.
 struct ScoreReport {
-    typealias Scored = (item: Item, result: Result<ItemScore, ItemFailed>)
+    /// The segments are of a recording with maps, and nil otherwise.
+    typealias Scored = (
+        item: Item, result: Result<ItemScore, ItemFailed>, segments: [Segment]?
+    )
 
     let calibration: Calibration
     let kind: ScoreKind
@@ -44,7 +47,7 @@ struct ScoreReport {
             guard !onlyAnomalies || isAnomaly == true else { return }
             try writer.write(
                 scored.item, score, pValue: calibration.pValue(value, kind: kind),
-                verdicts: verdicts)
+                verdicts: verdicts, segments: scored.segments)
         case .failure(let failed):
             failedCount += 1
             try writer.write(scored.item, failed.error)

@@ -79,7 +79,10 @@ struct ScoreWriter {
     }
 
     /// Writes the line of a file that was scored.
-    func write(_ item: Item, _ score: ItemScore, pValue: Double?, verdicts: Verdicts?) throws {
+    func write(
+        _ item: Item, _ score: ItemScore, pValue: Double?, verdicts: Verdicts?,
+        segments: [Segment]? = nil
+    ) throws {
         let value = score.values[kind] ?? .nan
         let threshold = verdicts?.threshold
         let isAnomaly = verdicts?.isAnomaly(value)
@@ -105,6 +108,7 @@ struct ScoreWriter {
                 }
                 line.add("views", views)
             }
+            if let segments { line.add("segments", segments.map(JSONLine.init)) }
             try output.line(line.text)
         case .csv, .tsv:
             let figures: [String?] = [
@@ -207,6 +211,14 @@ struct JSONLine {
         for case (let name, let value?) in figures { add(name, value) }
     }
 
+    /// A stretch of a recording.
+    init(_ segment: Segment) {
+        add("start_s", segment.start)
+        add("end_s", segment.end)
+        add("score", segment.score)
+        add("p_value", segment.pValue)
+    }
+
     /// The line of a file that could not be read, which is the same for every verb.
     init(schema: Int, _ item: Item, _ error: ItemError) {
         add("schema", schema)
@@ -226,6 +238,9 @@ struct JSONLine {
     mutating func add(_ key: String, _ value: Int) { append(key, "\(value)") }
     mutating func add(_ key: String, _ value: Bool?) { append(key, value.map { "\($0)" }) }
     mutating func add(_ key: String, _ value: JSONLine) { append(key, value.text) }
+    mutating func add(_ key: String, _ values: [JSONLine]) {
+        append(key, "[" + values.map(\.text).joined(separator: ",") + "]")
+    }
 
     /// JSON has no infinity and no NaN: they become null.
     mutating func add(_ key: String, _ value: Double?) {

@@ -73,6 +73,9 @@ struct FittedScores {
         self.scores = scores
     }
 
+    /// 1 / σ² of each element of the residual, [E]; nil where it was not fitted.
+    var residualPrecision: Tensor? { (scores[.residual] as? ResidualDistance)?.precision }
+
     /// All numbers under their paths in a model file.
     func tensors() throws -> [String: HostTensor] {
         var tensors: [String: HostTensor] = [:]

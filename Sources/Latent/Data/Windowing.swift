@@ -55,6 +55,17 @@ public struct Windowing: Codable, Sendable, Equatable {
         (max(0, (height - map.height) / 2), max(0, (width - map.width) / 2))
     }
 
+    /// Where a window begins on a map; before its edges where it is smaller.
+    func place(ofWindow index: Int, mapHeight: Int, mapWidth: Int) -> (top: Int, left: Int) {
+        if mode == .whole { return (0, 0) }
+        let columns = Self.startCount(length: mapWidth, window: width, stride: stride)
+        return (
+            min(index / columns * stride, max(0, mapHeight - height))
+                - max(0, (height - mapHeight) / 2),
+            min(index % columns * stride, max(0, mapWidth - width)) - max(0, (width - mapWidth) / 2)
+        )
+    }
+
     /// The windows of a map, each [C, H, W], one after the other.
     ///
     /// A map smaller than a window is centred in it: a recording on silence, an image on its own
@@ -72,18 +83,13 @@ public struct Windowing: Codable, Sendable, Equatable {
     /// Some of the windows of a fitted map; the others need no memory.
     func windows(_ range: Range<Int>, of map: FeatureMap) -> [Float] {
         if mode == .whole { return map.values }
-        let (top, left) = padding(map)
-        let columns = Self.startCount(length: map.width, window: width, stride: stride)
         var windows: [Float] = []
         windows.reserveCapacity(range.count * map.channelCount * height * width)
         for index in range {
-            let startY = min(index / columns * stride, max(0, map.height - height))
-            let startX = min(index % columns * stride, max(0, map.width - width))
+            let (top, left) = place(ofWindow: index, mapHeight: map.height, mapWidth: map.width)
             for channel in 0..<map.channelCount {
                 for row in 0..<height {
-                    appendRow(
-                        of: map, channel: channel, row: startY + row - top, from: startX - left,
-                        to: &windows)
+                    appendRow(of: map, channel: channel, row: top + row, from: left, to: &windows)
                 }
             }
         }

@@ -7,7 +7,8 @@ import Media
 /// The map of a file has the end of its path, with `.png`: of `parts/test/crack/7.png`, the first that
 /// exists of `MAPS/parts/test/crack/7.png`, `MAPS/test/crack/7.png`, `MAPS/crack/7.png` and
 /// `MAPS/7.png`. The mask is at the same place below the other folder, as `7.png` or, as MVTec has it,
-/// `7_mask.png`. A normal file needs none.
+/// `7_mask.png`; or nearer to the top of it, as masks are of `test` alone, but below the last folder,
+/// which is the class. A normal file needs none.
 public struct HeatMaps: Sendable {
     private let maps: String
     private let masks: String
@@ -88,8 +89,7 @@ public struct HeatMaps: Sendable {
                     .data, path: map, "is the heat map of both \(other) and \(path)",
                     hint: "keep the folders of the files below --maps")
             }
-            let mask = ["\(masks)/\(place).png", "\(masks)/\(place)_mask.png"].first(
-                where: Self.isFile)
+            let mask = mask(at: place)
             if mask == nil, !normalLabels.contains(label) { withoutMask.append(path) }
             pairs.append(Pair(map: map, mask: mask))
         }
@@ -119,6 +119,15 @@ public struct HeatMaps: Sendable {
         }
         return parts.indices.lazy.map { parts[$0...].joined(separator: "/") }
             .first { Self.isFile("\(maps)/\($0).png") }
+    }
+
+    /// The mask at a place, or at what is left of it without its first folders.
+    private func mask(at place: String) -> String? {
+        let parts = place.split(separator: "/")
+        return (0...max(0, parts.count - 2)).lazy
+            .map { parts[$0...].joined(separator: "/") }
+            .flatMap { ["\(masks)/\($0).png", "\(masks)/\($0)_mask.png"] }
+            .first(where: Self.isFile)
     }
 
     private static func isFile(_ path: String) -> Bool {

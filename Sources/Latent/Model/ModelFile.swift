@@ -72,6 +72,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var calibration: Calibration
     /// How far the scores of each later set of normal files had moved; nil before the first.
     public var calibrationHistory: [Drift]?
+    /// What maps of normal files are like; nil where the model is not calibrated for maps.
+    public var maps: MapCalibration?
     /// Draws of z for each window.
     public var drawCount: Int
     /// Steps that `regret` takes; nil for the default, as in files of before.
@@ -131,6 +133,7 @@ public struct ModelRecord: Codable, Sendable, Equatable {
                             && $0.deviation.isFinite && $0.meanLog.isFinite
                     }, "an ensemble of views or deviations that there are not")
         }
+        try maps?.validate(viewCount: views.count)
         let level = outputReferenceLevel ?? 0
         try check(abs(level) < 1_000, "outputs at a level of \(level) nats")
     }

@@ -10,7 +10,7 @@ import Torch
 /// would outweigh all others.
 struct ResidualDistance: FittedScore {
     /// 1 / σ² of each element, [E].
-    private let precision: Tensor
+    let precision: Tensor
 
     private static let shrinkage = 0.1
     private static let smallestVariance = 1e-8
