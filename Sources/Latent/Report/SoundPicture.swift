@@ -70,7 +70,8 @@ struct SoundPicture {
             let range = frames(ofColumn: column, of: columns)
             for band in 0..<spectrogram.height {
                 let row = band * spectrogram.width
-                let level = spectrogram.values[row + range.lowerBound..<row + range.upperBound]
+                let level =
+                    spectrogram.values[row + range.lowerBound..<row + range.upperBound]
                     .max() ?? 0
                 canvas.fill(
                     x: Self.margin.left + column,
