@@ -297,7 +297,7 @@ struct AnomalyMapTests {
             calibration.add(map(of: row))
         }
         #expect(calibration.peaks == (1...9).map { Double($0) / 2 })
-        var row = [Float](repeating: 0.1, count: 100)
+        var row = [Float](repeating: 0.01, count: 100)
         for index in 40..<60 { row[index] = 4.1 }
         for index in 90..<100 { row[index] = 50 }
         let found = try calibration.segments(of: map(of: row), share: 0.02)
