@@ -113,7 +113,7 @@ public final class Mapper {
 }
 
 extension MapCalibration {
-    /// Takes the maps of normal files.
+    /// Takes the maps of normal files; nil without files, or where they have no errors at all.
     ///
     /// - Parameters:
     ///   - views: of the model
@@ -122,7 +122,6 @@ extension MapCalibration {
     ///   - scales: those of an earlier calibration, which stay
     ///   - assignments: labels that all files are taken to have
     ///   - progress: told how many files have been mapped
-    /// - Returns: nil without files, or where normal files have no errors at all
     /// - Throws: `MediaError` or ``LatentError`` for a file that cannot be used
     init?(
         of views: [DetectorView], scaleItems: some Collection<Item>, items: some Collection<Item>,
@@ -150,7 +149,8 @@ extension MapCalibration {
         }
     }
 
-    /// Takes the maps of fresh normal files for a model that is calibrated again.
+    /// Takes the maps of fresh normal files for a model that is calibrated again; nil without files,
+    /// or where they have no errors at all.
     ///
     /// - Parameters:
     ///   - file: the model; its scales stay where it has some
@@ -159,7 +159,6 @@ extension MapCalibration {
     ///   - assignments: labels that all files are taken to have
     ///   - isPooled: whether the files of the model's own calibration stay
     ///   - progress: told how many files have been mapped
-    /// - Returns: nil without files, or where normal files have no errors at all
     /// - Throws: `MediaError` or ``LatentError`` for a file that cannot be used
     public init?(
         of file: ModelFile, items: some Collection<Item>, device: Device,
