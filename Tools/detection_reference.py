@@ -18,6 +18,9 @@ detection.json
         threshold, regions from scipy.ndimage.label with corners connected.
     intervals   [{count, total, low, high}]
         Clopper and Pearson's 95 % intervals, from scipy.stats.beta.
+    labelled    [{seed, count, levels, best_f1, costs: [{miss, alarm, least, flagged}]}]
+        Best F1 from precision_recall_curve; the least cost of any threshold, and the fewest items
+        that are flagged at it, by trying every one.
 """
 
 import json
@@ -27,7 +30,8 @@ import warnings
 import numpy as np
 from scipy import ndimage, stats
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    average_precision_score, f1_score, precision_recall_curve, roc_auc_score, roc_curve)
 
 FILE = pathlib.Path(__file__).resolve().parent.parent / "Fixtures" / "expected" / "detection.json"
 
@@ -170,10 +174,31 @@ def intervals():
     return cases
 
 
+def labelled():
+    cases = []
+    for seed, count, levels in [(9, 2_000, 37), (10, 500, 60_000), (11, 40, 5), (12, 300, 2)]:
+        scores, anomalous = drawn(seed, count, levels)
+        precision, recall, _ = precision_recall_curve(anomalous, scores)
+        total = precision + recall
+        f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+        costs = []
+        for miss, alarm in [(10, 1), (1, 1), (1, 10), (0.5, 3), (1_000, 1), (1, 1_000)]:
+            tried = []
+            for threshold in [np.inf, *np.unique(scores)]:
+                flagged = scores >= threshold
+                cost = miss * (anomalous & ~flagged).sum() + alarm * (flagged & ~anomalous).sum()
+                tried.append((float(cost), int(flagged.sum())))
+            least, fewest = min(tried)
+            costs.append({"miss": miss, "alarm": alarm, "least": least, "flagged": fewest})
+        cases.append({"seed": seed, "count": count, "levels": levels, "best_f1": f1.max(),
+                      "costs": costs})
+    return cases
+
+
 if __name__ == "__main__":
     warnings.simplefilter("error", UndefinedMetricWarning)
     content = {"cases": rankings(), "bootstrap": bootstrap(), "regions": regions(),
-               "intervals": intervals()}
+               "intervals": intervals(), "labelled": labelled()}
     text = json.dumps(
         content, separators=(",", ":"), allow_nan=False,
         default=lambda value: value.item())

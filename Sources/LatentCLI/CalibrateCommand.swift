@@ -14,11 +14,20 @@ struct CalibrateCommand: ParsableCommand {
             and kept in the model. Without -o and --in-place nothing is written. A file that cannot \
             be read is left out with a warning, and the exit code is 65.
 
+            With --best-f1, --cost or --max-alarms the files are labelled ones, some of them \
+            anomalous (by folder, manifest or --labels, as for evaluate detection). They give the \
+            threshold that score flags by from then on, unless it is told another; calibration \
+            scores and p-values stay. A line for each figure that it comes to on these files. \
+            --false-alarms makes the rate the rule again.
+
             EXAMPLES
               latent calibrate -m photos.safetensors new-normal -o photos-2.safetensors
               latent calibrate -m m.safetensors new-normal --in-place --add --false-alarms 0.01
               latent calibrate -m m.safetensors last-week --format table
               latent calibrate -m m.safetensors new-normal --in-place --score elbo+complexity
+              latent calibrate -m m.safetensors parts/test --in-place --cost miss=10,alarm=1
+              latent calibrate -m m.safetensors checked.csv -o m2.safetensors --max-alarms 5/day \
+            --rate 200/hour
             """)
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The model file.", valueName: "file"))
@@ -57,6 +66,8 @@ struct CalibrateCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Steps of the score regret (the model's).", valueName: "n"))
     var regretSteps: Int?
 
+    @OptionGroup(title: "Labelled files") var labelled: GoalOptions
+
     @OptionGroup var scoring: ScoringOptions
 
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
@@ -76,6 +87,12 @@ struct CalibrateCommand: ParsableCommand {
         if let regretSteps, !(1...10_000).contains(regretSteps) {
             throw ValidationError("--regret-steps is \(regretSteps); it must be 1 to 10000.")
         }
+        let isOfNormals = add || falseAlarms != nil || !score.isEmpty || regretSteps != nil
+        guard try labelled.goal() == nil || !isOfNormals else {
+            throw ValidationError(
+                "--add, --false-alarms, --score and --regret-steps are of normal files, not of "
+                    + "labelled ones.")
+        }
     }
 
     func run() throws {
@@ -90,24 +107,44 @@ struct CalibrateCommand: ParsableCommand {
         let items = Array(inputs)
         if let output { try OutputCheck.isNoInput(output, of: items.lazy.map(\.path)) }
 
-        let (recalibration, accepted, failedCount) = try score(
-            items, by: loaded.file, console: console)
-        if let note = inputs.omissions.note { console.note(note) }
         var file = loaded.file
-        file.record = try recalibration.record(
-            from: old, falseAlarmRate: falseAlarms, isPooled: add, regretStepCount: regretSteps)
-        if target != nil {
-            file.record.maps = try MapCalibration(
-                of: loaded.file, items: accepted, device: try machine.start(),
-                assignments: try old.assignments(scoring.condition), isPooled: add
-            ) { count in
-                console.progress { "mapped \(count) of \(accepted.count) files" }
+        let failedCount: Int
+        if let goal = try labelled.goal() {
+            var found = try LabelledCalibration(goal, truth: labelled.truth)
+            failedCount = try score(items[...], by: file, console: console) {
+                try found.add($0, $1, kind: old.scoreKind)
             }
-            console.clear()
+            if let note = inputs.omissions.note { console.note(note) }
+            let (threshold, figures) = try found.threshold(kind: old.scoreKind, console: console)
+            file.record.labelledThreshold = threshold
+            if let target { try file.write(to: target, overwrite: inPlace || force) }
+            try report(figures)
+            threshold.explain(console)
+        } else {
+            var recalibration = Recalibration()
+            var accepted: [Item] = []
+            failedCount = try score(
+                kept(items, record: old, console: console), by: file, console: console
+            ) { item, score in
+                guard try recalibration.add(score) else { return false }
+                if accepted.count < MapCalibration.fileLimit { accepted.append(item) }
+                return true
+            }
+            if let note = inputs.omissions.note { console.note(note) }
+            file.record = try recalibration.record(
+                from: old, falseAlarmRate: falseAlarms, isPooled: add, regretStepCount: regretSteps)
+            if target != nil {
+                file.record.maps = try maps(of: loaded.file, items: accepted, console: console)
+            }
+            if let target { try file.write(to: target, overwrite: inPlace || force) }
+            try report(file.record, console: console)
+            if let drift = recalibration.drift(from: old) { console.note(drift.sentence) }
+            if let labelled = file.record.labelledThreshold {
+                console.note(
+                    "score goes on flagging by \(labelled.goalText), chosen before; "
+                        + "--false-alarms would end that")
+            }
         }
-        if let target { try file.write(to: target, overwrite: inPlace || force) }
-        try report(file.record, console: console)
-        if let drift = recalibration.drift(from: old) { console.note(drift.sentence) }
         console.note(target.map { "wrote \($0)" } ?? "nothing written: give -o or --in-place")
         if failedCount > 0 {
             console.warning("\(failedCount) of \(items.count) files cannot be used")
@@ -115,35 +152,54 @@ struct CalibrateCommand: ParsableCommand {
         }
     }
 
-    /// Scores the files; those that cannot be used are named, and counted.
-    private func score(
-        _ items: [Item], by file: ModelFile, console: Console
-    ) throws -> (Recalibration, accepted: [Item], failedCount: Int) {
+    /// What maps of the files are like.
+    private func maps(
+        of file: ModelFile, items: [Item], console: Console
+    ) throws -> MapCalibration? {
+        defer { console.clear() }
+        return try MapCalibration(
+            of: file, items: items, device: try machine.start(),
+            assignments: try file.record.assignments(scoring.condition), isPooled: add
+        ) { count in
+            console.progress { "mapped \(count) of \(items.count) files" }
+        }
+    }
+
+    /// The files that a model has room for.
+    private func kept(_ items: [Item], record: ModelRecord, console: Console) -> ArraySlice<Item> {
         let room =
             Recalibration.scoreLimit
-            - (add ? file.record.calibration.scores(file.record.scoreKind).count : 0)
+            - (add ? record.calibration.scores(record.scoreKind).count : 0)
         if items.count > room {
             console.warning(
                 "a model keeps \(Recalibration.scoreLimit) calibration scores: only the first "
                     + "\(max(0, room)) of \(items.count) files are used")
         }
+        return items.prefix(max(0, room))
+    }
+
+    /// Scores the files; those that cannot be used are named.
+    ///
+    /// - Parameters:
+    ///   - items: the files
+    ///   - file: the model
+    ///   - take: takes the scores of a file, and says whether it counts
+    /// - Returns: how many cannot be used
+    private func score(
+        _ items: ArraySlice<Item>, by file: ModelFile, console: Console,
+        take: (Item, ItemScore) throws -> Bool
+    ) throws -> Int {
         var file = file
         if let regretSteps { file.record.regretStepCount = regretSteps }
         let scorer = try scoring.scorer(
             of: file,
             requested: file.record.calibratedRequestedKinds.union(score + [file.record.scoreKind]),
             on: machine)
-        var recalibration = Recalibration()
-        var accepted: [Item] = []
         var (doneCount, failedCount, copyCount) = (0, 0, 0)
-        try scorer.score(items.prefix(max(0, room))) { item, result in
+        try scorer.score(items) { item, result in
             doneCount += 1
             do {
-                if try recalibration.add(result.get()) {
-                    accepted.append(item)
-                } else {
-                    copyCount += 1
-                }
+                if try !take(item, result.get()) { copyCount += 1 }
             } catch let failed as ItemFailed {
                 failedCount += 1
                 console.warning("\(item.path): \(failed.error.message)")
@@ -157,7 +213,16 @@ struct CalibrateCommand: ParsableCommand {
         if copyCount > 0 {
             console.note("\(copyCount) files have the content of others, which counts once")
         }
-        return (recalibration, Array(accepted.prefix(MapCalibration.fileLimit)), failedCount)
+        return failedCount
+    }
+
+    private func report(_ figures: [DetectionEvaluation.Figure]) throws {
+        let output = StandardOutput()
+        let writer = DetectionWriter(
+            output, format: format ?? (output.isTerminal ? .table : .ndjson))
+        try writer.begin()
+        for figure in figures { try writer.write(figure) }
+        try output.flush()
     }
 
     private func report(_ record: ModelRecord, console: Console) throws {

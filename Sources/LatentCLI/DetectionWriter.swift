@@ -57,7 +57,9 @@ struct DetectionWriter {
                     figure.interval?.rawValue ?? "",
                 ]))
         case .table:
-            let isScore = figure.metric == .bestF1Threshold && abs(figure.value) >= 10
+            let isScore =
+                [.threshold, .bestF1Threshold].contains(figure.metric)
+                && abs(figure.value) >= 10
             let digits = figure.metric.isCount ? 0 : isScore ? 2 : 4
             func text(_ value: Double?) -> String {
                 value.map { LatentCLI.format($0, digits: digits) } ?? "-"

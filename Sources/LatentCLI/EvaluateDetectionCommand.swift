@@ -30,16 +30,7 @@ struct DetectionCommand: ParsableCommand {
             valueName: "scores"), completion: .file())
     var scores: [String] = []
 
-    @Option(
-        help: ArgumentHelp(
-            "Labels of normal files (good, normal, ok, in any case).", valueName: "label,…"))
-    var normal: NameList?
-
-    @Option(
-        help: ArgumentHelp(
-            "Manifest (.csv, .ndjson) with path and label, instead of the labels in the lines.",
-            valueName: "file"))
-    var labels: String?
+    @OptionGroup var truth: TruthOptions
 
     @Option(
         help: ArgumentHelp(
@@ -98,14 +89,9 @@ struct DetectionCommand: ParsableCommand {
         let folders = try heatMaps()
         var lines = ScoredLines(
             component: score == "score" ? nil : score,
-            labels: try labels.map { (path) throws(LatentError) in
-                try LabelTable(manifest: path)
-            }, keepsPaths: folders != nil)
+            labels: try truth.table(), keepsPaths: folders != nil)
         for path in scores.isEmpty ? ["-"] : scores { try lines.read(path) }
-        let normalLabels = try lines.normalLabels(normal?.values)
-        for name in lines.unused(normal?.values ?? []) {
-            console.warning("no line has the label \(name) of --normal")
-        }
+        let normalLabels = try truth.normalLabels(of: lines, console: console)
         if lines.errorCount > 0 {
             console.warning(
                 "\(lines.errorCount) of \(lines.lineCount) files have no score, since they could "

@@ -115,6 +115,15 @@ struct InspectCommand: ParsableCommand {
                         + "\(count) scores, \(record.drawCount) draws"
                 ))
         }
+        if let labelled = record.labelledThreshold {
+            rows.append(
+                (
+                    "labelled threshold",
+                    "\(labelled.scoreKind.rawValue) "
+                        + LatentCLI.format(labelled.threshold, digits: labelled.scoreKind.digits)
+                        + " for \(labelled.goalText), which score flags by; \(labelled.sentence)"
+                ))
+        }
         for drift in record.calibrationHistory ?? [] {
             rows.append(("calibration", "\(drift.kind.rawValue), \(drift.sentence)"))
         }

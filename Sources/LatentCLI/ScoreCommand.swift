@@ -87,7 +87,7 @@ struct ScoreCommand: ParsableCommand {
         let kind = score ?? record.scoreKind
         try loaded.file.check(kind, path: model)
         let verdicts = try rule.verdicts(
-            by: record.calibration, kind: kind, model: model,
+            of: record, kind: kind, model: model,
             isNeeded: exitCode || only != nil, console: console)
         let scorer = try scoring.scorer(
             of: loaded.file, drawCount: draws, requested: [kind], on: machine)

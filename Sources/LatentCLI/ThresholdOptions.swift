@@ -5,7 +5,10 @@ import Latent
 struct ThresholdOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Share of normal files that may be flagged (what the model was trained for).",
+            """
+            Share of normal files that may be flagged (what the model was trained for, or the \
+            threshold that calibrate found on labelled files).
+            """,
             valueName: "rate"))
     var falseAlarms: Double?
 
@@ -51,11 +54,20 @@ struct ThresholdOptions: ParsableArguments {
 
     /// The verdicts that need no other file; nil for those of --fdr, and without enough scores.
     ///
+    /// Where no rule is given, a threshold that calibrate found on labelled files comes first.
     /// Too few scores for the model's own rate are refused only where verdicts are needed.
     func verdicts(
-        by calibration: Calibration, kind: ScoreKind, model: String, isNeeded: Bool,
-        console: Console
+        of record: ModelRecord, kind: ScoreKind, model: String, isNeeded: Bool, console: Console
     ) throws -> Verdicts? {
+        let calibration = record.calibration
+        if falseAlarms == nil, !tail, quantile == nil, fdr == nil,
+            let stored = record.labelledThreshold
+        {
+            if stored.scoreKind == kind { return Verdicts(stored) }
+            console.note(
+                "the model's threshold (\(stored.goalText)) is of \(stored.scoreKind.rawValue): "
+                    + "by \(kind.rawValue) the false-alarm rate decides")
+        }
         let count = calibration.scores(kind).count
         let calibrate = "latent calibrate" + (kind.isRequested ? " --score \(kind.rawValue)" : "")
         let rate = falseAlarms ?? calibration.falseAlarmRate

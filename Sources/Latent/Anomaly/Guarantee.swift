@@ -24,8 +24,15 @@ public struct Guarantee: Sendable, Equatable {
 extension Calibration {
     /// What the scores of a kind promise at a false-alarm rate.
     public func guarantee(_ kind: ScoreKind, rate: Double) -> Guarantee {
-        let count = scores(kind).count
-        let rank = Self.rank(count: count, rate: rate)
+        Guarantee(
+            count: scores(kind).count, rate: rate, threshold: threshold(kind, rate: rate))
+    }
+}
+
+extension Guarantee {
+    /// What so many scores promise.
+    init(count: Int, rate: Double, threshold: Double?) {
+        let rank = Calibration.rank(count: count, rate: rate)
         var interval: ClosedRange<Double>?
         if rank > count {
             interval = 1...1
@@ -33,9 +40,9 @@ extension Calibration {
             let share = BetaDistribution(Double(rank), Double(count + 1 - rank))
             interval = share.quantile(0.025)...share.quantile(0.975)
         }
-        return Guarantee(
-            rate: rate, threshold: threshold(kind, rate: rate), count: count,
-            neededCount: Self.neededCount(rate: rate),
+        self.init(
+            rate: rate, threshold: threshold, count: count,
+            neededCount: Calibration.neededCount(rate: rate),
             expectedShare: rank >= 1 ? Double(rank) / Double(count + 1) : nil, interval: interval)
     }
 }

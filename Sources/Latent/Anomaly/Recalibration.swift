@@ -83,6 +83,8 @@ public struct Recalibration: Sendable {
         var result = record
         result.calibration = new
         result.regretStepCount = regretStepCount ?? record.regretStepCount
+        // Who asks for a rate wants files to be flagged by it.
+        if falseAlarmRate != nil { result.labelledThreshold = nil }
         if let drift = drift(from: record) {
             let history = (record.calibrationHistory ?? []) + [drift]
             result.calibrationHistory = Array(history.suffix(Self.historyLimit))

@@ -8,6 +8,12 @@ public enum ThresholdKind: String, Sendable, CaseIterable {
     case tail
     /// For a rate of false discoveries among the flagged of a batch; see ``FalseDiscovery``.
     case fdr
+    /// Of the best F1 on labelled files; see ``LabelledThreshold``.
+    case bestF1 = "best-f1"
+    /// Of the least cost on labelled files.
+    case cost
+    /// For so many false alarms in a time, by labelled files.
+    case maxAlarms = "max-alarms"
 }
 
 /// How items are flagged by their scores.

@@ -45,6 +45,14 @@ public struct DetectionEvaluation: Sendable {
         case falseAlarmRate = "false_alarm_rate"
         /// The share of anomalous items that these verdicts flag.
         case detectionRate = "detection_rate"
+        /// The score above which these verdicts flag; see ``LabelledThreshold``.
+        case threshold
+        /// ``LabelledThreshold/precision``.
+        case precision
+        /// ``LabelledThreshold/outcome`` where it is a cost.
+        case cost = "cost_per_file"
+        /// ``LabelledThreshold/outcome`` where it is alarms.
+        case falseAlarmsPerDay = "false_alarms_per_day"
         /// ``RegionOverlap/pixelAUROC``.
         case pixelAUROC = "pixel_auroc"
         /// ``RegionOverlap/aupro``.
@@ -60,6 +68,8 @@ public struct DetectionEvaluation: Sendable {
         case bootstrap
         /// ``BinomialInterval``.
         case clopperPearson = "clopper-pearson"
+        /// Quantiles of the share of new normal items that is flagged; see ``Guarantee``.
+        case beta
     }
 
     /// One number.

@@ -89,6 +89,19 @@ public struct ScoredLines: Sendable {
         }
     }
 
+    /// Takes a file that was just scored, as if its line had been read.
+    ///
+    /// - Throws: ``LatentError`` `.data` for a file without a label
+    public mutating func add(_ item: Item, score: Double) throws(LatentError) {
+        lineCount += 1
+        let label = try label(given: item.label, path: item.path) { what, hint in
+            LatentError(.data, path: item.path, what, hint: hint)
+        }
+        guard let label else { return }
+        entries.append(Entry(score: score, label: label, verdict: nil))
+        if keepsPaths { paths.append(item.path) }
+    }
+
     private static func broken(
         _ name: String, _ number: Int, _ what: String, _ hint: String?
     ) -> LatentError {
@@ -136,7 +149,7 @@ public struct ScoredLines: Sendable {
             }
             self.kind = kind
         }
-        guard let label = try label(of: line, path: path, broken: broken) else { return }
+        guard let label = try label(given: line.label, path: path, broken: broken) else { return }
         if entries.isEmpty { firstThreshold = line.threshold }
         hasOneThreshold = hasOneThreshold && line.threshold == firstThreshold
         // Verdicts are of the score itself.
@@ -166,7 +179,7 @@ public struct ScoredLines: Sendable {
 
     /// The number of a line's label; nil where the table of labels lacks it, which is counted.
     private mutating func label(
-        of line: Line, path: String, broken: (String, String?) -> LatentError
+        given: String?, path: String, broken: (String, String?) -> LatentError
     ) throws(LatentError) -> Int32? {
         let name: String
         if let truth {
@@ -176,7 +189,7 @@ public struct ScoredLines: Sendable {
                 return nil
             }
             name = found
-        } else if let found = line.label ?? Self.folder(of: path) {
+        } else if let found = given ?? Self.folder(of: path) {
             name = found
         } else {
             throw broken(
@@ -211,7 +224,7 @@ public struct ScoredLines: Sendable {
                 .data, path: truth?.path,
                 "lacks the labels of \(missing.count) of \(lineCount) scored files, the first of "
                     + "them \(missing.first)",
-                hint: "add them, with paths as the score lines have them")
+                hint: "add them, with paths as those files have them")
         }
         guard !entries.isEmpty else {
             throw LatentError(
@@ -228,13 +241,13 @@ public struct ScoredLines: Sendable {
         let found = Self.listed(labels)
         guard !normal.isEmpty else {
             throw LatentError(
-                .data, "no line has a label that means normal (\(wanted)); found \(found)",
+                .data, "no file has a label that means normal (\(wanted)); found \(found)",
                 hint: "name the normal ones with --normal, or all labels with --labels")
         }
         guard normal.count < names.count else {
             throw LatentError(
-                .data, "all lines have labels that mean normal: \(found)",
-                hint: "score anomalous files as well, or name the normal labels with --normal")
+                .data, "all files have labels that mean normal: \(found)",
+                hint: "give anomalous files as well, or name the normal labels with --normal")
         }
         return normal
     }
@@ -245,17 +258,35 @@ public struct ScoredLines: Sendable {
     }
 
     /// Ranks the items, those of the labels as normal ones.
+    ///
+    /// - Parameters:
+    ///   - normalLabels: what ``normalLabels(_:)`` gave
+    ///   - verdictThreshold: the score above which items count as flagged, instead of by their lines
+    /// - Returns: the ranking
+    /// - Throws: ``LatentError`` `.data` for a score that is no number
     public func evaluation(
-        normalLabels: Set<String>
+        normalLabels: Set<String>, flaggedAbove verdictThreshold: Double? = nil
     ) throws(LatentError) -> DetectionEvaluation {
         let classes = labels.filter { !normalLabels.contains($0) }
         let places = Dictionary(uniqueKeysWithValues: zip(classes, classes.indices))
         let classOfLabel = names.map { places[$0] }
         return try DetectionEvaluation(
-            entries.map {
+            entries.map { entry in
                 Ranking.Entry(
-                    score: $0.score, classIndex: classOfLabel[Int($0.label)], verdict: $0.verdict)
-            }, classes, threshold: threshold, errorCount: errorCount)
+                    score: entry.score, classIndex: classOfLabel[Int(entry.label)],
+                    verdict: verdictThreshold.map { entry.score > $0 } ?? entry.verdict)
+            }, classes, threshold: verdictThreshold ?? threshold, errorCount: errorCount)
+    }
+
+    /// The scores of normal and of anomalous items.
+    public func scores(
+        normalLabels: Set<String>
+    ) -> (normal: [Double], anomalous: [Double]) {
+        let isNormal = names.map(normalLabels.contains)
+        return (
+            entries.filter { isNormal[Int($0.label)] }.map(\.score),
+            entries.filter { !isNormal[Int($0.label)] }.map(\.score)
+        )
     }
 
     /// The label of each path.

@@ -74,6 +74,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var calibrationHistory: [Drift]?
     /// What maps of normal files are like; nil where the model is not calibrated for maps.
     public var maps: MapCalibration?
+    /// What files are flagged by where no other rule is asked for; nil for the false-alarm rate.
+    public var labelledThreshold: LabelledThreshold?
     /// Draws of z for each window.
     public var drawCount: Int
     /// Steps that `regret` takes; nil for the default, as in files of before.
@@ -115,6 +117,9 @@ public struct ModelRecord: Codable, Sendable, Equatable {
         try check(
             (calibrationHistory ?? []).count <= Recalibration.historyLimit,
             "more calibrations than a model keeps")
+        if let labelledThreshold {
+            try check(labelledThreshold.isValid, "a labelled threshold that cannot be")
+        }
         if let outputSize {
             try check(
                 outputSize.count == 2 && outputSize.allSatisfy { (1...65_536).contains($0) },
