@@ -14,6 +14,10 @@ struct CalibrateCommand: ParsableCommand {
             and kept in the model. Without -o and --in-place nothing is written. A file that cannot \
             be read is left out with a warning, and the exit code is 65.
 
+            With --group-by each group of files, such as those of one camera, has a threshold of \
+            its own, so that each keeps the rate; a group too small for the rate, or not known, has \
+            that of all files.
+
             With --best-f1, --cost or --max-alarms the files are labelled ones, some of them \
             anomalous (by folder, manifest or --labels, as for evaluate detection). They give the \
             threshold that score flags by from then on, unless it is told another; calibration \
@@ -25,6 +29,7 @@ struct CalibrateCommand: ParsableCommand {
               latent calibrate -m m.safetensors new-normal --in-place --add --false-alarms 0.01
               latent calibrate -m m.safetensors last-week --format table
               latent calibrate -m m.safetensors new-normal --in-place --score elbo+complexity
+              latent calibrate -m m.safetensors normal.csv --in-place --group-by camera
               latent calibrate -m m.safetensors parts/test --in-place --cost miss=10,alarm=1
               latent calibrate -m m.safetensors checked.csv -o m2.safetensors --max-alarms 5/day \
             --rate 200/hour
@@ -66,6 +71,15 @@ struct CalibrateCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Steps of the score regret (the model's).", valueName: "n"))
     var regretSteps: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            Keep the scores of each group too, for a threshold of its own: class, the class folder \
+            or label; or a column of the manifest, such as camera. (As the model has it; none ends \
+            it.)
+            """, valueName: "name"))
+    var groupBy: String?
+
     @OptionGroup(title: "Labelled files") var labelled: GoalOptions
 
     @OptionGroup var scoring: ScoringOptions
@@ -87,11 +101,12 @@ struct CalibrateCommand: ParsableCommand {
         if let regretSteps, !(1...10_000).contains(regretSteps) {
             throw ValidationError("--regret-steps is \(regretSteps); it must be 1 to 10000.")
         }
-        let isOfNormals = add || falseAlarms != nil || !score.isEmpty || regretSteps != nil
+        let isOfNormals =
+            add || falseAlarms != nil || groupBy != nil || !score.isEmpty || regretSteps != nil
         guard try labelled.goal() == nil || !isOfNormals else {
             throw ValidationError(
-                "--add, --false-alarms, --score and --regret-steps are of normal files, not of "
-                    + "labelled ones.")
+                "--add, --false-alarms, --group-by, --score and --regret-steps are of normal files, "
+                    + "not of labelled ones.")
         }
     }
 
@@ -103,7 +118,8 @@ struct CalibrateCommand: ParsableCommand {
         let target = inPlace ? model : output
         if let output, !force { try OutputCheck.isFree(output) }
         if let target { try OutputCheck.writableFolder(of: target) }
-        let inputs = try input.inputs(of: old)
+        let attribute = groupBy == "none" ? nil : groupBy ?? old.calibrationGroups?.attribute
+        let inputs = try input.inputs(of: old, groupedBy: attribute)
         let items = Array(inputs)
         if let output { try OutputCheck.isNoInput(output, of: items.lazy.map(\.path)) }
 
@@ -123,16 +139,21 @@ struct CalibrateCommand: ParsableCommand {
         } else {
             var recalibration = Recalibration()
             var accepted: [Item] = []
+            let groups = attribute.map {
+                GroupReader(
+                    attribute: $0, attributeNames: old.attributeNames(groupedBy: $0))
+            }
             failedCount = try score(
                 kept(items, record: old, console: console), by: file, console: console
             ) { item, score in
-                guard try recalibration.add(score) else { return false }
+                guard try recalibration.add(score, group: groups?.group(of: item)) else { return false }
                 if accepted.count < MapCalibration.fileLimit { accepted.append(item) }
                 return true
             }
             if let note = inputs.omissions.note { console.note(note) }
             file.record = try recalibration.record(
-                from: old, falseAlarmRate: falseAlarms, isPooled: add, regretStepCount: regretSteps)
+                from: old, falseAlarmRate: falseAlarms, isPooled: add, regretStepCount: regretSteps,
+                groupedBy: attribute)
             if target != nil {
                 file.record.maps = try maps(of: loaded.file, items: accepted, console: console)
             }
@@ -183,8 +204,10 @@ struct CalibrateCommand: ParsableCommand {
     /// - Parameters:
     ///   - items: the files
     ///   - file: the model
+    ///   - console: where they are named
     ///   - take: takes the scores of a file, and says whether it counts
     /// - Returns: how many cannot be used
+    /// - Throws: what ends the run, such as a device that is not there
     private func score(
         _ items: ArraySlice<Item>, by file: ModelFile, console: Console,
         take: (Item, ItemScore) throws -> Bool
@@ -231,11 +254,16 @@ struct CalibrateCommand: ParsableCommand {
         let kinds = score.isEmpty ? [record.scoreKind] : score
         let writer = GuaranteeWriter(
             output, format: format ?? (output.isTerminal ? .table : .ndjson),
-            storedRate: calibration.falseAlarmRate, namesKinds: !score.isEmpty)
+            storedRate: calibration.falseAlarmRate, namesKinds: !score.isEmpty,
+            hasGroups: record.calibrationGroups != nil)
         try writer.begin()
         for kind in kinds {
             for rate in Set([0.1, 0.05, 0.01, calibration.falseAlarmRate]).sorted(by: >) {
                 try writer.write(calibration.guarantee(kind, rate: rate), of: kind)
+                for name in record.calibrationGroups?.names ?? [] {
+                    guard let own = record.calibrationGroups?.groups[name] else { continue }
+                    try writer.write(own.guarantee(kind, rate: rate), of: kind, group: name)
+                }
             }
         }
         try output.flush()
@@ -244,6 +272,29 @@ struct CalibrateCommand: ParsableCommand {
             console.note(
                 (score.isEmpty ? "" : "\(kind.rawValue) ")
                     + "at \(percent(stored.rate)): \(stored.sentence)")
+            if let groups = record.calibrationGroups {
+                report(groups, kind, rate: stored.rate, console: console)
+            }
         }
+    }
+
+    /// Groups whose promise is said on standard error; of more, the lines have it.
+    private static let namedGroupCount = 12
+
+    private func report(
+        _ groups: GroupedCalibration, _ kind: ScoreKind, rate: Double, console: Console
+    ) {
+        for name in groups.names.prefix(Self.namedGroupCount) {
+            guard let own = groups.groups[name] else { continue }
+            let promise = own.guarantee(kind, rate: rate)
+            console.note(
+                "\(groups.attribute) \(name): "
+                    + (promise.threshold == nil
+                        ? "the threshold of all files holds, since its own needs "
+                            + "\(promise.neededCount) files and there are \(promise.count)"
+                        : promise.sentence))
+        }
+        let more = groups.names.count - Self.namedGroupCount
+        if more > 0 { console.note("… and \(more) more groups") }
     }
 }

@@ -7,17 +7,22 @@ struct GuaranteeWriter {
     private let format: RowFormat
     private let storedRate: Double
     private let namesKinds: Bool
+    /// Whether there are groups, so that lines say whose they are.
+    private let hasGroups: Bool
 
     private static let schema = 1
     private static let columns = [
-        "rate", "kind", "threshold", "files", "needed", "expected", "low", "high", "stored",
+        "rate", "group", "kind", "threshold", "files", "needed", "expected", "low", "high",
+        "stored",
         "guarantee",
     ]
 
     /// Makes a writer whose tables say which score a row is of, where asked to.
     init(
-        _ output: StandardOutput, format: RowFormat, storedRate: Double, namesKinds: Bool
+        _ output: StandardOutput, format: RowFormat, storedRate: Double, namesKinds: Bool,
+        hasGroups: Bool
     ) {
+        self.hasGroups = hasGroups
         self.output = output
         self.format = format
         self.storedRate = storedRate
@@ -28,7 +33,9 @@ struct GuaranteeWriter {
     func begin() throws {
         switch format {
         case .ndjson: break
-        case .csv, .tsv: try output.line(format.separated(Self.columns))
+        case .csv, .tsv:
+            try output.line(
+                format.separated(Self.columns.filter { hasGroups || $0 != "group" }))
         case .table: try output.line(row("rate", "threshold", "files", "score", "guarantee"))
         }
     }
@@ -40,14 +47,15 @@ struct GuaranteeWriter {
             + (namesKinds ? kind.flushLeft(17) + " " : "") + guarantee
     }
 
-    /// Writes the line of a rate.
-    func write(_ guarantee: Guarantee, of kind: ScoreKind) throws {
+    /// Writes the line of a rate, for a group or for all files.
+    func write(_ guarantee: Guarantee, of kind: ScoreKind, group: String? = nil) throws {
         let isStored = guarantee.rate == storedRate
         switch format {
         case .ndjson:
             var line = JSONLine()
             line.add("schema", Self.schema)
             line.add("rate", guarantee.rate)
+            if hasGroups { line.add("group", group) }
             line.add("kind", kind.rawValue)
             line.add("threshold", guarantee.threshold)
             line.add("files", guarantee.count)
@@ -61,19 +69,21 @@ struct GuaranteeWriter {
         case .csv, .tsv:
             func text(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
             try output.line(
-                format.separated([
-                    "\(guarantee.rate)", kind.rawValue, text(guarantee.threshold),
-                    "\(guarantee.count)", "\(guarantee.neededCount)",
-                    text(guarantee.expectedShare), text(guarantee.interval?.lowerBound),
-                    text(guarantee.interval?.upperBound), "\(isStored)", guarantee.sentence,
-                ]))
+                format.separated(
+                    ["\(guarantee.rate)"] + (hasGroups ? [group ?? ""] : []) + [
+                        kind.rawValue, text(guarantee.threshold),
+                        "\(guarantee.count)", "\(guarantee.neededCount)",
+                        text(guarantee.expectedShare), text(guarantee.interval?.lowerBound),
+                        text(guarantee.interval?.upperBound), "\(isStored)", guarantee.sentence,
+                    ]))
         case .table:
             let digits = kind.digits
             try output.line(
                 row(
                     percent(guarantee.rate) + (isStored ? " *" : "  "),
                     guarantee.threshold.map { LatentCLI.format($0, digits: digits) } ?? "-",
-                    "\(guarantee.count)", kind.rawValue, guarantee.sentence))
+                    "\(guarantee.count)", kind.rawValue,
+                    (group.map { "\($0): " } ?? "") + guarantee.sentence))
         }
     }
 }

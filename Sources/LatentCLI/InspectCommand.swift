@@ -115,6 +115,21 @@ struct InspectCommand: ParsableCommand {
                         + "\(count) scores, \(record.drawCount) draws"
                 ))
         }
+        if let groups = record.calibrationGroups {
+            for name in groups.names {
+                guard let own = groups.groups[name] else { continue }
+                let kind = record.scoreKind
+                let threshold = own.threshold(kind).map {
+                    LatentCLI.format($0, digits: kind.digits)
+                }
+                rows.append(
+                    (
+                        "group threshold",
+                        "\(groups.attribute) \(name): \(kind.rawValue) "
+                            + "\(threshold ?? "that of all files"), \(own.scores(kind).count) scores"
+                    ))
+            }
+        }
         if let labelled = record.labelledThreshold {
             rows.append(
                 (

@@ -83,10 +83,11 @@ struct ScoreCommand: ParsableCommand {
         let console = Console(quiet: machine.quiet)
         let loaded = try ModelFile.read(model)
         let record = loaded.file.record
-        let inputs = try input.inputs(of: record)
+        let inputs = try input.inputs(
+            of: record, groupedBy: record.calibrationGroups?.attribute)
         let kind = score ?? record.scoreKind
         try loaded.file.check(kind, path: model)
-        let verdicts = try rule.verdicts(
+        let rules = try rule.rules(
             of: record, kind: kind, model: model,
             isNeeded: exitCode || only != nil, console: console)
         let scorer = try scoring.scorer(
@@ -97,10 +98,11 @@ struct ScoreCommand: ParsableCommand {
         let output = StandardOutput()
         let writer = ScoreWriter(
             output, format: format ?? (output.isTerminal ? .table : .ndjson), kind: kind,
-            furtherViews: record.furtherViews.map(\.preprocessing.viewName))
+            furtherViews: record.furtherViews.map(\.preprocessing.viewName),
+            hasGroups: rules.hasGroups)
         try writer.begin()
         var report = ScoreReport(
-            calibration: record.calibration, kind: kind, verdicts: verdicts, writer: writer,
+            rules: rules, kind: kind, writer: writer,
             onlyAnomalies: only == .anomalies, summarises: summary)
         var fileCount = 0
         var conversions: Set<String> = []
@@ -111,6 +113,7 @@ struct ScoreCommand: ParsableCommand {
                 console.note("\(item.path): read with \(conversion) (said once)")
             }
             let segments = try (try? result.get()).flatMap { _ in try maps?.write(item) }
+            if let note = report.rules.noteOfUnknown(item) { console.note(note) }
             if rule.fdr == nil {
                 try report.add((item, result, segments))
             } else {

@@ -7,10 +7,8 @@ struct ScoreReport {
         item: Item, result: Result<ItemScore, ItemFailed>, segments: [Segment]?
     )
 
-    let calibration: Calibration
+    var rules: GroupRules
     let kind: ScoreKind
-    /// Nil where there are none, or not yet.
-    var verdicts: Verdicts?
     var writer: ScoreWriter
     /// Whether only lines of flagged files and of errors are written.
     let onlyAnomalies: Bool
@@ -24,12 +22,11 @@ struct ScoreReport {
     private var waiting: [Scored] = []
 
     init(
-        calibration: Calibration, kind: ScoreKind, verdicts: Verdicts?, writer: ScoreWriter,
-        onlyAnomalies: Bool, summarises: Bool
+        rules: GroupRules, kind: ScoreKind, writer: ScoreWriter, onlyAnomalies: Bool,
+        summarises: Bool
     ) {
-        self.calibration = calibration
+        self.rules = rules
         self.kind = kind
-        self.verdicts = verdicts
         self.writer = writer
         self.onlyAnomalies = onlyAnomalies
         self.summarises = summarises
@@ -42,12 +39,13 @@ struct ScoreReport {
         case .success(let score):
             let value = score.values[kind] ?? .nan
             if summarises { scores.append(value) }
-            let isAnomaly = verdicts?.isAnomaly(value)
+            let rule = rules.rule(of: scored.item)
+            let isAnomaly = rule.verdicts?.isAnomaly(value)
             if isAnomaly == true { flaggedCount += 1 }
             guard !onlyAnomalies || isAnomaly == true else { return }
             try writer.write(
-                scored.item, score, pValue: calibration.pValue(value, kind: kind),
-                verdicts: verdicts, segments: scored.segments)
+                scored.item, score, pValue: rule.calibration.pValue(value, kind: kind),
+                verdicts: rule.verdicts, group: rule.group, segments: scored.segments)
         case .failure(let failed):
             failedCount += 1
             try writer.write(scored.item, failed.error)
@@ -59,26 +57,31 @@ struct ScoreReport {
 
     /// Decides on all files that wait, and writes their lines in the order that they came in.
     mutating func decide(discoveryRate rate: Double, storey: Bool, console: Console) throws {
-        let values = waiting.compactMap { (try? $0.result.get())?.values[kind] }
-        let decision = calibration.verdicts(
-            kind, on: values, discoveryRate: rate, estimatesNormalShare: storey)
-        verdicts = decision?.verdicts
-        if let found = decision?.found {
-            if storey {
-                console.note("estimated share of normal files: \(percent(found.normalShare))")
+        let pValues = waiting.compactMap { scored in
+            (try? scored.result.get())?.values[kind].flatMap {
+                rules.rule(of: scored.item).calibration.pValue($0, kind: kind)
             }
-            let count = calibration.scores(kind).count
-            let least = FalseDiscovery.leastFlaggedCount(
-                itemCount: values.count, rate: rate / found.normalShare, calibrationCount: count)
-            if least > 1, !values.isEmpty {
-                let needed = FalseDiscovery.neededCount(
-                    itemCount: values.count, rate: rate / found.normalShare)
-                console.note(
-                    "\(count) calibration scores give no p-value below "
-                        + "\(format(Calibration.smallestRate(count: count), digits: 4)): of "
-                        + "\(values.count) files none is flagged unless \(least) or more are as "
-                        + "extreme; \(needed) scores would do for one alone")
-            }
+        }
+        let found = FalseDiscovery(
+            pValues: pValues, rate: rate,
+            calibrationCount: rules.pooled.calibration.scores(kind).count,
+            estimatesNormalShare: storey)
+        rules.decide { $0.verdicts(kind, by: found) }
+        if storey {
+            console.note("estimated share of normal files: \(percent(found.normalShare))")
+        }
+        // Of groups, the smallest has the largest steps.
+        let count = rules.smallestCount(kind)
+        let least = FalseDiscovery.leastFlaggedCount(
+            itemCount: pValues.count, rate: rate / found.normalShare, calibrationCount: count)
+        if least > 1, !pValues.isEmpty {
+            let needed = FalseDiscovery.neededCount(
+                itemCount: pValues.count, rate: rate / found.normalShare)
+            console.note(
+                "\(count) calibration scores give no p-value below "
+                    + "\(format(Calibration.smallestRate(count: count), digits: 4)): of "
+                    + "\(pValues.count) files none is flagged unless \(least) or more are as "
+                    + "extreme; \(needed) scores would do for one alone")
         }
         for scored in waiting { try add(scored) }
         waiting = []
@@ -89,7 +92,8 @@ struct ScoreReport {
         try writer.write(
             ScoreWriter.Summary(
                 fileCount: fileCount, errorCount: failedCount,
-                flaggedCount: verdicts == nil ? nil : flaggedCount,
-                drift: Drift(of: scores.filter(\.isFinite), against: calibration, kind: kind)))
+                flaggedCount: rules.pooled.verdicts == nil ? nil : flaggedCount,
+                drift: Drift(
+                    of: scores.filter(\.isFinite), against: rules.pooled.calibration, kind: kind)))
     }
 }

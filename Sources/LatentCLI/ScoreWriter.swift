@@ -24,9 +24,15 @@ struct ScoreWriter {
     private let kind: ScoreKind
     private let furtherViews: [String]
     private let components: [(name: String, kind: ScoreKind, sign: Double)]
-    private let columns: [String]
+    /// Whether the model has thresholds of groups, so that lines say which held.
+    private let hasGroups: Bool
 
     private static let schema = 1
+    private var columns: [String] {
+        ["path", "label", "score", "kind", "threshold", "threshold_kind"]
+            + (hasGroups ? ["group"] : []) + ["p_value", "anomaly", "windows"]
+            + components.map(\.name) + ["error_code", "error_message"]
+    }
 
     /// The names of the figures, and their sign beside the score of that kind.
     private static let usualComponents: [(name: String, kind: ScoreKind, sign: Double)] = [
@@ -37,8 +43,10 @@ struct ScoreWriter {
     ]
 
     init(
-        _ output: StandardOutput, format: RowFormat, kind: ScoreKind, furtherViews: [String] = []
+        _ output: StandardOutput, format: RowFormat, kind: ScoreKind, furtherViews: [String] = [],
+        hasGroups: Bool = false
     ) {
+        self.hasGroups = hasGroups
         self.furtherViews = furtherViews
         self.output = output
         self.format = format
@@ -46,11 +54,6 @@ struct ScoreWriter {
         // What was asked for stands beside what is always there.
         components =
             Self.usualComponents + (kind.isRequested ? [(kind.componentName, kind, 1)] : [])
-        columns =
-            [
-                "path", "label", "score", "kind", "threshold", "threshold_kind", "p_value",
-                "anomaly", "windows",
-            ] + components.map(\.name) + ["error_code", "error_message"]
     }
 
     private func components(
@@ -79,8 +82,17 @@ struct ScoreWriter {
     }
 
     /// Writes the line of a file that was scored.
+    ///
+    /// - Parameters:
+    ///   - item: the file
+    ///   - score: its figures
+    ///   - pValue: its conformal p-value
+    ///   - verdicts: what it is judged by
+    ///   - group: whose threshold that is; nil for that of all files
+    ///   - segments: of a recording with maps
+    /// - Throws: what standard output throws
     func write(
-        _ item: Item, _ score: ItemScore, pValue: Double?, verdicts: Verdicts?,
+        _ item: Item, _ score: ItemScore, pValue: Double?, verdicts: Verdicts?, group: String?,
         segments: [Segment]? = nil
     ) throws {
         let value = score.values[kind] ?? .nan
@@ -97,6 +109,7 @@ struct ScoreWriter {
             line.add("kind", kind.rawValue)
             line.add("threshold", threshold)
             line.add("threshold_kind", verdicts?.kind.rawValue)
+            if hasGroups { line.add("group", group) }
             line.add("p_value", pValue)
             line.add("anomaly", isAnomaly)
             line.add("windows", score.windowCount)
@@ -111,11 +124,14 @@ struct ScoreWriter {
             if let segments { line.add("segments", segments.map(JSONLine.init)) }
             try output.line(line.text)
         case .csv, .tsv:
-            let figures: [String?] = [
-                item.path, item.label, "\(value)", kind.rawValue, threshold.map { "\($0)" },
-                verdicts?.kind.rawValue, pValue.map { "\($0)" }, isAnomaly.map { "\($0)" },
-                "\(score.windowCount)",
-            ]
+            let figures: [String?] =
+                [
+                    item.path, item.label, "\(value)", kind.rawValue, threshold.map { "\($0)" },
+                    verdicts?.kind.rawValue,
+                ] + (hasGroups ? [group] : []) + [
+                    pValue.map { "\($0)" }, isAnomaly.map { "\($0)" },
+                    "\(score.windowCount)",
+                ]
             try separated(
                 figures.map { $0 ?? "" } + components.map { $0.1.map { "\($0)" } ?? "" } + ["", ""])
         case .table:

@@ -61,10 +61,10 @@ struct InputOptions: ParsableArguments {
     }
 
     /// The inputs of a model: its domain, and the labels that it is told.
-    func inputs(of record: ModelRecord) throws -> Inputs {
+    func inputs(of record: ModelRecord, groupedBy attribute: String? = nil) throws -> Inputs {
         try inputs(
             domain: record.preprocessing.domain,
-            attributeNames: record.configuration.conditioning?.names ?? [])
+            attributeNames: record.attributeNames(groupedBy: attribute))
     }
 
     /// The inputs, of one domain where it is known.
@@ -72,6 +72,14 @@ struct InputOptions: ParsableArguments {
         try Inputs(
             data, domain: domain, separator: null ? .null : .newline,
             attributeNames: attributeNames)
+    }
+}
+
+extension ModelRecord {
+    /// What items are to carry: what the model is conditioned on, and what tells their group.
+    func attributeNames(groupedBy attribute: String?) -> [String] {
+        let names = configuration.conditioning?.names ?? []
+        return names + (attribute.map { names.contains($0) ? [] : [$0] } ?? [])
     }
 }
 

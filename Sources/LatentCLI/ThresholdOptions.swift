@@ -52,11 +52,44 @@ struct ThresholdOptions: ParsableArguments {
         guard !storey || fdr != nil else { throw ValidationError("--storey goes with --fdr.") }
     }
 
+    /// By what all files, and those of each group, are judged.
+    func rules(
+        of record: ModelRecord, kind: ScoreKind, model: String, isNeeded: Bool, console: Console
+    ) throws -> GroupRules {
+        let verdicts = try verdicts(
+            of: record, kind: kind, model: model, isNeeded: isNeeded, console: console)
+        let pooled = GroupRules.Rule(
+            group: nil, calibration: record.calibration, verdicts: verdicts)
+        // A threshold by labelled files is one for all groups.
+        let isOne = [.bestF1, .cost, .maxAlarms].contains(verdicts?.kind)
+        guard let groups = record.calibrationGroups, !isOne else {
+            return GroupRules(pooled: pooled)
+        }
+        let rate = falseAlarms ?? record.calibration.falseAlarmRate
+        let rules = GroupRules(
+            pooled: pooled, groups: groups,
+            attributeNames: record.attributeNames(groupedBy: groups.attribute)
+        ) { calibration in
+            // What a group is large enough for, by the rule that is asked for.
+            let needed = Calibration.neededCount(rate: quantile.map { 1 - $0 } ?? rate)
+            let isLarge = calibration.scores(kind).count >= needed
+            if tail { return (try? calibration.verdicts(kind, tailRate: rate)).map { .known($0) } }
+            guard isLarge else { return nil }
+            if fdr != nil { return .later }
+            let own =
+                quantile.map { calibration.verdicts(kind, quantile: $0) }
+                ?? calibration.verdicts(kind, rate: rate)
+            return own.map { .known($0) }
+        }
+        if let note = rules.noteOfSmall { console.note(note) }
+        return rules
+    }
+
     /// The verdicts that need no other file; nil for those of --fdr, and without enough scores.
     ///
     /// Where no rule is given, a threshold that calibrate found on labelled files comes first.
     /// Too few scores for the model's own rate are refused only where verdicts are needed.
-    func verdicts(
+    private func verdicts(
         of record: ModelRecord, kind: ScoreKind, model: String, isNeeded: Bool, console: Console
     ) throws -> Verdicts? {
         let calibration = record.calibration

@@ -18,7 +18,7 @@ public struct FalseDiscovery: Sendable, Equatable {
     /// - Parameters:
     ///   - pValues: of all items of the batch, in any order
     ///   - rate: the expected share of normal items among the flagged
-    ///   - calibrationCount: n, of which p-values are multiples of 1 / (n + 1)
+    ///   - calibrationCount: n, of which p-values are multiples of 1 / (n + 1), but those of groups
     ///   - estimatesNormalShare: whether rate / π₀ is taken instead of rate
     public init(
         pValues: [Double], rate: Double, calibrationCount: Int, estimatesNormalShare: Bool
@@ -46,7 +46,8 @@ public struct FalseDiscovery: Sendable, Equatable {
         let step = (steps / 2).rounded(.up)
         // One calibration score or none leaves nothing above λ to count.
         guard step < steps else { return 1 }
-        let above = pValues.count { ($0 * steps).rounded() > step }
+        // Those of a group with fewer scores lie between the steps.
+        let above = pValues.count { $0 * steps > step + 1e-6 }
         return Double(1 + above) / (Double(pValues.count) * (1 - step / steps))
     }
 

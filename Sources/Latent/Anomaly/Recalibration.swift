@@ -8,6 +8,7 @@ public struct Recalibration: Sendable {
     public static let historyLimit = 100
 
     private var scores: [ScoreKind: [Double]] = [:]
+    private var scoresOfGroups: [String: [ScoreKind: [Double]]] = [:]
     private var hashes: Set<ContentHash> = []
 
     /// Makes a recalibration without files.
@@ -16,19 +17,24 @@ public struct Recalibration: Sendable {
     /// Number of files.
     public var count: Int { hashes.count }
 
-    /// Takes the scores of a file.
+    /// Takes the scores of a file, and of its group where it has one.
     ///
     /// - Returns: whether they count: those of the same content count once, since copies are not
     ///   independent of each other
     /// - Throws: ``LatentError`` `.data` for a score that is no finite number
-    public mutating func add(_ item: ItemScore) throws(LatentError) -> Bool {
+    public mutating func add(
+        _ item: ItemScore, group: String? = nil
+    ) throws(LatentError) -> Bool {
         for (kind, value) in item.values where !value.isFinite {
             throw LatentError(
                 .data, "its score \(kind.rawValue) is \(value), no finite number",
                 hint: "leave the file out")
         }
         guard hashes.insert(item.hash).inserted else { return false }
-        for (kind, value) in item.values { scores[kind, default: []].append(value) }
+        for (kind, value) in item.values {
+            scores[kind, default: []].append(value)
+            if let group { scoresOfGroups[group, default: [:]][kind, default: []].append(value) }
+        }
         return true
     }
 
@@ -39,12 +45,13 @@ public struct Recalibration: Sendable {
     ///   - falseAlarmRate: the rate for thresholds from now on; nil keeps the model's
     ///   - isPooled: whether the old scores stay
     ///   - regretStepCount: steps that the new scores of regret took; nil for the record's
+    ///   - attribute: what told the groups; nil for none
     /// - Returns: the record with its new calibration, and one entry more in its history
     /// - Throws: ``LatentError`` `.data` without files, and `.usage` where there are too few for the
     ///   rate, though it was asked for, or the model could keep it before
     public func record(
         from record: ModelRecord, falseAlarmRate: Double? = nil, isPooled: Bool = false,
-        regretStepCount: Int? = nil
+        regretStepCount: Int? = nil, groupedBy attribute: String? = nil
     ) throws(LatentError) -> ModelRecord {
         let old = record.calibration
         guard count > 0 else {
@@ -60,15 +67,16 @@ public struct Recalibration: Sendable {
                 "the old scores of regret took \(record.regretSteps) steps, the new ones \(count)",
                 hint: "leave --regret-steps or --add out")
         }
-        var pooled = scores
-        if isPooled {
-            for kind in ScoreKind.allCases where !old.scores(kind).isEmpty {
-                pooled[kind, default: []] += old.scores(kind)
+        func calibration(_ scores: [ScoreKind: [Double]], added: Calibration?) -> Calibration {
+            var all = scores
+            for kind in ScoreKind.allCases {
+                guard let more = added?.scores(kind), !more.isEmpty else { continue }
+                all[kind, default: []] += more
             }
+            return Calibration(scores: all, falseAlarmRate: falseAlarmRate ?? old.falseAlarmRate)
         }
         let kind = record.scoreKind
-        let new = Calibration(
-            scores: pooled, falseAlarmRate: falseAlarmRate ?? old.falseAlarmRate)
+        let new = calibration(scores, added: isPooled ? old : nil)
         if new.threshold(kind) == nil, falseAlarmRate != nil || old.threshold(kind) != nil {
             let count = new.scores(kind).count
             let needed = Calibration.neededCount(rate: new.falseAlarmRate)
@@ -83,6 +91,28 @@ public struct Recalibration: Sendable {
         var result = record
         result.calibration = new
         result.regretStepCount = regretStepCount ?? record.regretStepCount
+        result.calibrationGroups = nil
+        if let attribute {
+            let before = isPooled ? record.calibrationGroups : nil
+            guard before == nil || before?.attribute == attribute else {
+                throw LatentError(
+                    .usage,
+                    "the model keeps groups by \(before?.attribute ?? ""), not by \(attribute)",
+                    hint: "group by that, or leave --add out")
+            }
+            guard !scoresOfGroups.isEmpty else {
+                throw LatentError(
+                    .data, "no file has a value for \(attribute), which groups are told by",
+                    hint: "give a manifest with a column \(attribute), or class folders for class; "
+                        + "--group-by none does without groups")
+            }
+            var groups: [String: Calibration] = [:]
+            for name in Set(scoresOfGroups.keys).union(before?.groups.keys.map(\.self) ?? []) {
+                groups[name] = calibration(
+                    scoresOfGroups[name] ?? [:], added: before?.groups[name])
+            }
+            result.calibrationGroups = GroupedCalibration(attribute: attribute, groups: groups)
+        }
         // Who asks for a rate wants files to be flagged by it.
         if falseAlarmRate != nil { result.labelledThreshold = nil }
         if let drift = drift(from: record) {

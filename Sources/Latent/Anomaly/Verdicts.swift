@@ -65,7 +65,12 @@ extension Calibration {
         let found = FalseDiscovery(
             pValues: batch.compactMap { pValue($0, kind: kind) }, rate: discoveryRate,
             calibrationCount: scores(kind).count, estimatesNormalShare: estimatesNormalShare)
-        let limit = found.largestPValue.flatMap { threshold(kind, rate: $0) }
-        return (Verdicts(threshold: limit, kind: .fdr), found)
+        return (verdicts(kind, by: found), found)
+    }
+
+    /// Verdicts that flag exactly the items that a procedure does, which were of several calibrations.
+    public func verdicts(_ kind: ScoreKind, by found: FalseDiscovery) -> Verdicts {
+        Verdicts(
+            threshold: found.largestPValue.flatMap { threshold(kind, rate: $0) }, kind: .fdr)
     }
 }

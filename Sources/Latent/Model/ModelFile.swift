@@ -70,6 +70,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var ensemble: Ensemble?
     /// Held-out normal scores.
     public var calibration: Calibration
+    /// Those of each group of items; nil where items are not grouped.
+    public var calibrationGroups: GroupedCalibration?
     /// How far the scores of each later set of normal files had moved; nil before the first.
     public var calibrationHistory: [Drift]?
     /// What maps of normal files are like; nil where the model is not calibrated for maps.
@@ -114,6 +116,9 @@ public struct ModelRecord: Codable, Sendable, Equatable {
         try scoreKind.check(configuration)
         let rate = calibration.falseAlarmRate
         try check(rate > 0 && rate < 1, "a false-alarm rate of \(rate)")
+        try check(
+            (calibrationGroups?.groups ?? [:]).values.allSatisfy { $0.falseAlarmRate == rate },
+            "groups of other false-alarm rates")
         try check(
             (calibrationHistory ?? []).count <= Recalibration.historyLimit,
             "more calibrations than a model keeps")
