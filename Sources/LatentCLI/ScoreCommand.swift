@@ -11,7 +11,8 @@ struct ScoreCommand: ParsableCommand {
         discussion: """
             One line a file, in the order of the inputs: score (larger is more anomalous), \
             threshold, conformal p-value, verdict. A file that cannot be read gets a line with an \
-            error, the run goes on, and the exit code is 65.
+            error, the run goes on, and the exit code is 65. Paths on standard input are scored as \
+            they come, so that a folder can be watched.
 
             EXAMPLES
               latent score -m photos.safetensors inbox
@@ -20,6 +21,7 @@ struct ScoreCommand: ParsableCommand {
               latent score -m m.safetensors inbox --fdr 0.1 --only anomalies
               latent score -m m.safetensors inbox --false-alarms 0.0001 --tail
               latent score -m m.safetensors inbox --score elbo+complexity
+              inotifywait -mq -e close_write --format %w%f inbox | latent score -m m.safetensors -
               find . -name '*.png' -print0 | latent score -m m.safetensors -0 - | head
               if ! latent score -m m.safetensors --exit-code new.png; then echo look; fi
             """)
@@ -68,6 +70,9 @@ struct ScoreCommand: ParsableCommand {
 
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
+    /// How long paths on standard input may pause before those that came are scored, in seconds.
+    private static let pause = 0.05
+
     func validate() throws {
         try input.requireData()
         if let format, summary, [.csv, .tsv].contains(format) {
@@ -91,7 +96,8 @@ struct ScoreCommand: ParsableCommand {
             of: record, kind: kind, model: model,
             isNeeded: exitCode || only != nil, console: console)
         let scorer = try scoring.scorer(
-            of: loaded.file, drawCount: draws, requested: [kind], on: machine)
+            of: loaded.file, drawCount: draws, requested: [kind],
+            pause: input.isStream ? Self.pause : nil, on: machine)
         let maps = try mapping.folder(
             for: loaded.file, model: model, inputs: input.data, scoring: scoring, on: machine)
 
@@ -119,6 +125,7 @@ struct ScoreCommand: ParsableCommand {
             } else {
                 report.hold((item, result, segments))
             }
+            if input.isStream { try output.flush() }
             console.progress { "scored \(fileCount) files" }
         }
         console.clear()

@@ -53,6 +53,9 @@ struct InputOptions: ParsableArguments {
         name: .customShort("0"), help: "Paths on standard input end in NUL, as find -print0 gives.")
     var null = false
 
+    /// Whether paths come on standard input, perhaps one by one.
+    var isStream: Bool { data.contains("-") }
+
     /// Refuses a command line without data.
     func requireData() throws {
         guard !data.isEmpty else {
@@ -108,17 +111,20 @@ struct ScoringOptions: ParsableArguments {
     ///   - file: the model
     ///   - drawCount: L; nil takes as many as it was calibrated with
     ///   - requested: scores that are computed only when asked for, and are
+    ///   - pause: seconds without a further file after which those that wait are scored
     ///   - machine: where the work is done
     /// - Returns: the scorer, which stays on this thread
     /// - Throws: `LatentError` for labels or a device that are not there
     func scorer(
         of file: ModelFile, drawCount: Int? = nil, requested: Set<ScoreKind> = [],
+        pause: Double? = nil,
         on machine: MachineOptions
     ) throws -> Scorer {
         let device = try machine.start()
         var configuration = Scorer.Configuration(drawCount: drawCount ?? file.record.drawCount)
         configuration.seed = machine.seed
         configuration.batchSize = batch
+        configuration.pause = pause
         configuration.readerCount = machine.readerCount
         configuration.assignments = try file.record.assignments(condition)
         configuration.requestedKinds = requested

@@ -28,6 +28,10 @@ public final class Scorer {
         public var drawCount: Int
         /// Windows of a batch.
         public var batchSize = 32
+        /// Seconds without a further item after which a batch is begun though it is not full.
+        ///
+        /// Nil waits for full batches, whose windows do not depend on when items come.
+        public var pause: Double?
         /// Threads that read files ahead.
         public var readerCount = 2
         /// Labels that all files are taken to have, by attribute, instead of their own.
@@ -115,11 +119,16 @@ public final class Scorer {
         var waiting: [Entry] = []
         var isAtEnd = false
         while !isAtEnd || !waiting.isEmpty {
-            while !isAtEnd,
+            var isPaused = false
+            while !isAtEnd, !isPaused,
                 waiting.reduce(0, { $0 + $1.windowsLeft }) < configuration.batchSize * views.count,
                 waiting.count < 4 * configuration.batchSize
             {
-                if let read = reader.next() { waiting.append(Entry(read)) } else { isAtEnd = true }
+                switch reader.next(within: waiting.isEmpty ? nil : configuration.pause) {
+                case .result(let read): waiting.append(Entry(read))
+                case .pause: isPaused = true
+                case .end: isAtEnd = true
+                }
             }
             for view in views.indices { try evaluateBatch(of: &waiting, view: view) }
             let done = waiting.prefix { $0.windowsLeft == 0 }.count

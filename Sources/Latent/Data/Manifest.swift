@@ -36,13 +36,23 @@ final class LineReader {
                 defer { buffer = Data() }
                 return Self.text(buffer, trimsReturn: separator == 0x0A)
             }
-            let block = (try? handle.read(upToCount: 1 << 16)) ?? nil
-            if let block, !block.isEmpty {
+            let block = Self.block(handle.fileDescriptor)
+            if !block.isEmpty {
                 buffer = Data(buffer) + block
                 isAtEnd = buffer.count > Self.maximumByteCount && !buffer.contains(separator)
             } else {
                 isAtEnd = true
             }
+        }
+    }
+
+    /// What is there; Foundation would wait until a block is full, where lines come one by one.
+    private static func block(_ descriptor: Int32) -> Data {
+        var bytes = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = read(descriptor, &bytes, bytes.count)
+            if count < 0, errno == EINTR { continue }
+            return Data(bytes.prefix(max(0, count)))
         }
     }
 

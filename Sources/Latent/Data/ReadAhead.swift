@@ -8,8 +8,11 @@ import Torch
 /// Threads and not tasks: the work blocks on files, and the consumer holds tensors, which belong to
 /// one thread.
 final class ReadAhead<Job: Sendable, Result: Sendable> {
-    /// What the threads share; every access is under the condition's lock, hence unchecked.
+    /// What the threads share; every access is under the condition's lock, but that to jobs, which has
+    /// its own; hence unchecked.
     private final class Shared: @unchecked Sendable {
+        /// Held by the thread that takes a job, which may have to wait for one.
+        let jobLock = NSLock()
         let condition = NSCondition()
         var nextJob: () -> Job?
         var nextIndex = 0
@@ -58,6 +61,7 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
         _ shared: Shared, capacity: Int, byteCount: (Result) -> Int, apply: (Job) -> Result
     ) {
         while true {
+            shared.jobLock.lock()
             shared.condition.lock()
             while !shared.isCancelled, !shared.isExhausted,
                 shared.nextIndex - shared.consumed >= capacity
@@ -65,15 +69,23 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
             {
                 shared.condition.wait()
             }
-            guard !shared.isCancelled, !shared.isExhausted, let job = shared.nextJob() else {
+            let isOver = shared.isCancelled || shared.isExhausted
+            // Not under the condition's lock: while a job is waited for, results are taken.
+            shared.condition.unlock()
+            let job = isOver ? nil : shared.nextJob()
+            shared.condition.lock()
+            guard let job, !shared.isCancelled else {
                 shared.isExhausted = true
                 shared.condition.broadcast()
                 shared.condition.unlock()
+                shared.jobLock.unlock()
                 return
             }
             let index = shared.nextIndex
             shared.nextIndex += 1
+            shared.condition.broadcast()
             shared.condition.unlock()
+            shared.jobLock.unlock()
 
             let result = apply(job)
 
@@ -85,8 +97,24 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
         }
     }
 
+    /// What the consumer is told.
+    enum Next {
+        case result(Result)
+        /// No job is there to be done, and none has come for a while.
+        case pause
+        case end
+    }
+
     /// The next result in order, or nil when all jobs are done.
     func next() -> Result? {
+        guard case .result(let result) = next(within: nil) else { return nil }
+        return result
+    }
+
+    /// The next result in order, unless no job comes within so many seconds.
+    ///
+    /// A job that is being done is waited for however long it takes.
+    func next(within seconds: Double?) -> Next {
         shared.condition.lock()
         defer { shared.condition.unlock() }
         while true {
@@ -94,10 +122,16 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
                 shared.consumed += 1
                 shared.waitingByteCount -= byteCount(result)
                 shared.condition.broadcast()
-                return result
+                return .result(result)
             }
-            if shared.isExhausted, shared.consumed >= shared.nextIndex { return nil }
-            shared.condition.wait()
+            let isIdle = shared.consumed >= shared.nextIndex
+            if shared.isExhausted, isIdle { return .end }
+            guard let seconds, isIdle else {
+                shared.condition.wait()
+                continue
+            }
+            let isWoken = shared.condition.wait(until: Date(timeIntervalSinceNow: seconds))
+            if !isWoken, shared.consumed >= shared.nextIndex, !shared.isExhausted { return .pause }
         }
     }
 
