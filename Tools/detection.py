@@ -1,16 +1,17 @@
 """One class normal, the others anomalous: AUROC of `latent score` beside a PCA floor.
 
     ./.libtorch-python Tools/detection.py DATA [--classes 0,1,…] [--seeds 1] [--samples N]
-        [--workers N] [-- TRAIN OPTIONS]
+        [--workers N] [--held-out] [-- TRAIN OPTIONS]
 
 DATA has train/CLASS/FILE and test/CLASS/FILE, PNG or WAV. For each class one model is trained on
 train/CLASS with the same settings and scores all of test/; other classes are anomalous. Printed for
 each class and on average: AUROC of the score that the model chose, of the pure reconstruction
-probability, of the distance to the nearest training windows in the view that the model reads, and of
-the floor; and the share of fresh normal files that is flagged at the stated false-alarm rate, with
+probability, of the distance to the nearest training windows in the view that the model reads, of the
+mixture of small networks where the model has one, and of the floor; and the share of fresh normal files that is flagged at the stated false-alarm rate, with
 the 95 % interval that the calibration and test sizes allow (beta-binomial). With --samples recordings
 are cut to so many first, where their length gives the class away; with --seeds each class is trained
-so often, and standard deviations over the seeds are printed.
+so often, and standard deviations over the seeds are printed. With --held-out it is the other way round:
+one model is trained on all classes but one (--for detection), which is anomalous.
 
 The floor: reconstruction error after 24 principal components of the training class; images as they
 are, resized to 32x32; recordings as 32 log-mel bands stretched to 32 frames.
@@ -87,24 +88,33 @@ def shortened(data, folder, samples):
     return folder
 
 
-def floor(data, name, tests):
+def normals(data, name, held_out):
+    """The training files of a class, or of all others."""
+    return sorted(
+        path for folder in (data / "train").iterdir() if (folder.name == name) != held_out
+        for path in folder.iterdir())
+
+
+def floor(data, name, tests, held_out):
     def features(path):
         return audio_features(path) if path.suffix == ".wav" else image_features(path)
 
-    train = np.stack([features(p) for p in sorted((data / "train" / name).iterdir())])
+    train = np.stack([features(p) for p in normals(data, name, held_out)])
     mean = train.mean(0)
     components = np.linalg.svd(train - mean, full_matrices=False)[2][:24]
     test = np.stack([features(p) for p in tests]) - mean
     return ((test - test @ components.T @ components) ** 2).sum(1)
 
 
-def one_class(data, name, seed, options):
+def one_class(data, name, seed, held_out, options):
     with tempfile.TemporaryDirectory() as folder:
         model = f"{folder}/model.safetensors"
         start = time.time()
         subprocess.run(
-            [LATENT, "train", data / "train" / name, "-o", model, "--quiet", "--seed",
-             str(seed), *options], check=True, stderr=subprocess.DEVNULL)
+            [LATENT, "train", "-0", "-", "-o", model, "--quiet", "--seed", str(seed),
+             *(["--for", "detection"] if held_out else []), *options], check=True,
+            input="\0".join(map(str, normals(data, name, held_out))), text=True,
+            stderr=subprocess.DEVNULL)
         seconds = time.time() - start
         lines = subprocess.run(
             [LATENT, "score", "-m", model, data / "test", "--quiet"], check=True,
@@ -113,14 +123,17 @@ def one_class(data, name, seed, options):
             [LATENT, "inspect", model, "--format", "json"], check=True, capture_output=True,
             text=True).stdout)
     rows = [json.loads(line) for line in io.StringIO(lines)]
-    is_normal = np.array([row["label"] == name for row in rows])
+    is_normal = np.array([(row["label"] == name) != held_out for row in rows])
     score = np.array([row["score"] for row in rows])
 
     def figure(name):
         return np.array([row["components"].get(name, np.nan) for row in rows], float)
 
-    probability, neighbours = -figure("reconstruction_nats"), figure("neighbours")
-    floors = floor(data, name, [pathlib.Path(row["path"]) for row in rows])
+    def auroc_of(values):
+        return (
+            auroc(values[is_normal], values[~is_normal]) if np.isfinite(values).all() else np.nan)
+
+    floors = floor(data, name, [pathlib.Path(row["path"]) for row in rows], held_out)
     flagged = np.array([bool(row["anomaly"]) for row in rows])[is_normal].sum()
     calibration = len(record["calibration"]["scoresByKind"][rows[0]["kind"]])
     rate = record["calibration"]["falseAlarmRate"]
@@ -130,12 +143,10 @@ def one_class(data, name, seed, options):
         spread = betabinom(int(is_normal.sum()), rank, calibration + 1 - rank)
         interval = (spread.ppf(0.025), spread.ppf(0.975))
     return dict(
-        name=name, seed=seed, auroc=auroc(score[is_normal], score[~is_normal]),
-        probability=auroc(probability[is_normal], probability[~is_normal]),
-        neighbours=(
-            auroc(neighbours[is_normal], neighbours[~is_normal])
-            if np.isfinite(neighbours).all() else np.nan),
-        floor=auroc(floors[is_normal], floors[~is_normal]), flagged=int(flagged),
+        name=name, seed=seed, auroc=auroc_of(score),
+        probability=auroc_of(-figure("reconstruction_nats")),
+        neighbours=auroc_of(figure("neighbours")), mixture=auroc_of(figure("mixture")),
+        floor=auroc_of(floors), flagged=int(flagged),
         normals=int(is_normal.sum()), low=int(interval[0]), high=int(interval[1]),
         calibration=calibration, rate=rate, seconds=seconds,
         epochs=len(record["training"]["epochs"]))
@@ -152,13 +163,16 @@ def main():
     parser.add_argument("--classes", help="comma-separated; all in train/ by default")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--samples", type=int, help="of each recording that are kept")
+    parser.add_argument(
+        "--held-out", action="store_true", help="all classes but one are normal")
     parser.add_argument("--workers", type=int, default=1, help="classes at once")
     args = parser.parse_args(arguments)
     names = args.classes.split(",") if args.classes else sorted(
         p.name for p in (args.data / "train").iterdir())
     print(f"{args.data.name}: latent train {' '.join(options) or '(defaults)'}")
     print(
-        "normal      score         RP  neighbours  PCA floor  flagged normals (95 % interval)   s"
+        f"{'held out' if args.held_out else 'normal  '}    score         RP  neighbours  mixture"
+        "  PCA floor  flagged normals (95 % interval)   s"
         "  epochs")
     results = []
     folder = tempfile.TemporaryDirectory()
@@ -166,20 +180,20 @@ def main():
         args.data = shortened(args.data, pathlib.Path(folder.name), args.samples)
     runs = [(name, seed) for seed in range(args.seeds) for name in names]
     with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
-        for r in pool.map(lambda run: one_class(args.data, *run, options), runs):
+        for r in pool.map(lambda run: one_class(args.data, *run, args.held_out, options), runs):
             results.append(r)
             print(
                 f"{r['name']:8} {r['auroc']:8.4f} {r['probability']:10.4f} {r['neighbours']:11.4f} "
-                f"{r['floor']:10.4f}  "
+                f"{r['mixture']:8.4f} {r['floor']:10.4f}  "
                 f"{r['flagged']:3}/{r['normals']} ({r['low']}–{r['high']}) at {r['rate']} from "
                 f"{r['calibration']:3} {r['seconds']:8.1f} {r['epochs']:4}", flush=True)
     inside = sum(r["low"] <= r["flagged"] <= r["high"] for r in results)
     share = sum(r["flagged"] for r in results) / sum(r["normals"] for r in results)
-    keys = ("auroc", "probability", "neighbours", "floor", "seconds")
+    keys = ("auroc", "probability", "neighbours", "mixture", "floor", "seconds")
     mean = {k: np.mean([r[k] for r in results]) for k in keys}
     print(
         f"mean     {mean['auroc']:8.4f} {mean['probability']:10.4f} {mean['neighbours']:11.4f} "
-        f"{mean['floor']:10.4f}  {100 * share:.1f} % flagged, {inside} of {len(results)} inside "
+        f"{mean['mixture']:8.4f} {mean['floor']:10.4f}  {100 * share:.1f} % flagged, {inside} of {len(results)} inside "
         f"{mean['seconds']:10.1f}")
     print(f"worst    {min(r['auroc'] for r in results):8.4f}")
     if args.seeds > 1:

@@ -85,6 +85,10 @@ scores.json    {x, posterior_mean, reconstructed, new: {…}, neighbours, residu
                displaced}
     Scores of new windows, fitted to others, by numpy in float64. Used by FittedScoreTests.
 
+mixture.json    {tensors, x, errors, best}
+    The smallest errors of two small networks on principal components, in float64. Used by
+    MixtureErrorTests.
+
 thresholds.json    {"beta", "drift", "discoveries", "tails"}
     Quantiles of Beta distributions, two-sample Kolmogorov-Smirnov statistics with the limiting
     p-value and stability indices, Benjamini and Hochberg's rejections, and generalised Pareto tails
@@ -1274,6 +1278,40 @@ def scores():
         "latent": plain(latent_distance), "displaced": plain(np.array(moved))})
 
 
+def mixture():
+    """mixture.json"""
+    source = Source(31)
+    networks, elements, width, hidden, latent = 2, 12, 3, 64, 10
+    parts = {
+        "mean": source.normal(elements), "directions": source.normal(elements, width, scale=0.5),
+        "noise": source.normal(2, latent)}
+    for name, inputs, outputs in [
+        ("encoder.0", width, hidden), ("encoder.1", hidden, 2 * latent),
+        ("decoder.0", latent, hidden), ("decoder.1", hidden, width),
+    ]:
+        parts[f"{name}.weight"] = source.normal(networks, inputs, outputs, scale=0.3)
+        parts[f"{name}.bias"] = source.normal(networks, 1, outputs, scale=0.3)
+    x = source.normal(12, elements)
+    named = {name: value.double() for name, value in parts.items()}
+    projected = (x.double() - named["mean"]) @ named["directions"]
+
+    def errors(k, draw):
+        def layer(x, name):
+            return F.linear(x, named[f"{name}.weight"][k].T, named[f"{name}.bias"][k, 0])
+
+        both = layer(F.silu(layer(projected, "encoder.0")), "encoder.1")
+        z = both[:, :latent] + draw * torch.exp(0.5 * both[:, latent:].clamp(-8, 4))
+        rebuilt = layer(F.silu(layer(z, "decoder.0")), "decoder.1")
+        return ((rebuilt - projected) ** 2).mean(1)
+
+    means = torch.stack([
+        torch.stack([errors(k, draw) for draw in named["noise"]]).mean(0)
+        for k in range(networks)])
+    write("mixture.json", {
+        "tensors": {name: plain(value) for name, value in parts.items()}, "x": plain(x),
+        "errors": plain(means.min(0).values), "best": [int(k) for k in means.argmin(0)]})
+
+
 def stability_index(new, old):
     edges = np.unique(np.quantile(old, np.arange(1, 10) / 10))
     shares = []
@@ -1401,7 +1439,7 @@ if __name__ == "__main__":
     makers = {f.__name__: f for f in [
         operations, training, generator, weights, likelihood, vae, gated, continuous_bernoulli,
         laplace, student_t, logistic_mixture, ladder, requested, conditional, objectives, disentangled,
-        augmentation, views, scores, thresholds, mel]}
+        augmentation, views, scores, mixture, thresholds, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:
             sys.exit(f"{chosen} is not one of {', '.join(makers)}")

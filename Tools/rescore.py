@@ -423,10 +423,33 @@ def distances(network, windows, means, rebuilt, kind):
         squares = np.stack([nearest_displaced(window, kept) for window in windows])
     residual = (flat - rebuilt.reshape(flat.shape)) ** 2 * weights["score.residual.precision"]
     offset = (means - weights["score.latent.mean"]) @ weights["score.latent.whitening"]
-    return {
+    more = {}
+    if "score.mixture.noise" in weights:
+        more["mixture"] = (aggregate(mixture(weights, flat), kind), None)
+    return more | {
         "neighbours": (aggregate(squares, kind), None),
         "residual": (aggregate(residual.mean(1), kind), None),
         "latent": (aggregate((offset**2).mean(1), kind), None)}
+
+
+def mixture(weights, flat):
+    """The smallest of the networks' errors, by the draws that the model file has."""
+    part = {
+        path.removeprefix("score.mixture."): value.astype(np.float64)
+        for path, value in weights.items() if path.startswith("score.mixture.")}
+    x = (flat - part["mean"]) @ part["directions"]
+
+    def layer(x, name):
+        return x @ part[f"{name}.weight"] + part[f"{name}.bias"]
+
+    posterior = layer(silu(layer(x[None], "encoder.0")), "encoder.1")
+    count = part["noise"].shape[1]
+    mean, deviation = posterior[..., :count], np.exp(
+        0.5 * np.clip(posterior[..., count:], -8, 4))
+    errors = np.mean([
+        ((layer(silu(layer(mean + deviation * draw, "decoder.0")), "decoder.1") - x) ** 2).mean(2)
+        for draw in part["noise"]], 0)
+    return errors.min(0)
 
 
 def nearest_displaced(window, kept):

@@ -195,10 +195,18 @@ public struct TrainingRun {
                     aggregate: job.plan.aggregate,
                     fitted: plan.purpose == .detection
                         ? try FittedScores(
-                            fittedTo: outcome.model, source: job.training,
+                            fittedTo: outcome.model, training: job.training,
+                            heldOut: job.heldOut,
                             drawCount: request.drawCount, seed: request.seed)
                         : FittedScores())
             })
+        guard request.scoreKind != .mixture || detector.views[0].fitted.has(.mixture) else {
+            throw LatentError(
+                .usage,
+                "the score mixture is of no use here: it takes \(MixtureError.smallestWindowCount) "
+                    + "windows that are no patches, and kinds that one network does not rebuild",
+                hint: "use another --score; with --resume nothing is trained again")
+        }
         if plan.purpose == .detection {
             detector.ensemble = Ensemble(
                 fittedTo: try scores(of: split.heldOut, by: detector).map {

@@ -146,7 +146,9 @@ struct CalibrateCommand: ParsableCommand {
             failedCount = try score(
                 kept(items, record: old, console: console), by: file, console: console
             ) { item, score in
-                guard try recalibration.add(score, group: groups?.group(of: item)) else { return false }
+                guard try recalibration.add(score, group: groups?.group(of: item)) else {
+                    return false
+                }
                 if accepted.count < MapCalibration.fileLimit { accepted.append(item) }
                 return true
             }

@@ -35,7 +35,8 @@ struct ScoreCommand: ParsableCommand {
         help: """
             Figure to rank by (what the model was trained for): reconstruction-probability, elbo, \
             kl, mse, iw-bound; residual, latent, neighbours, distances to training files in the \
-            residual, the posterior mean and what the model reads; ensemble, several as one. \
+            residual, the posterior mean and what the model reads; mixture, the smallest error of many \
+            small networks, where normal files are of many kinds; ensemble, several as one. \
             Computed and calibrated only when asked for: likelihood-ratio, what the lowest layer of \
             a hierarchical model adds; regret, what a posterior fitted to the file adds (slow); \
             reconstruction-probability, elbo and iw-bound with +complexity, less what a compressor \

@@ -9,7 +9,7 @@ enum RowFormat: String, CaseIterable, ExpressibleByArgument {
 
 extension ScoreKind {
     /// Digits after the point that people need.
-    var digits: Int { [.mse, .neighbours].contains(self) ? 5 : 2 }
+    var digits: Int { [.mse, .neighbours, .mixture].contains(self) ? 5 : 2 }
 
     /// The name of a score that was asked for among the components of a line: all are in nats.
     var componentName: String {
@@ -39,7 +39,8 @@ struct ScoreWriter {
         ("reconstruction_nats", .reconstructionProbability, -1), ("kl_nats", .kl, 1),
         ("negative_elbo_nats", .elbo, 1), ("mse", .mse, 1),
         ("negative_iw_bound_nats", .iwBound, 1), ("residual", .residual, 1),
-        ("latent", .latent, 1), ("neighbours", .neighbours, 1), ("ensemble", .ensemble, 1),
+        ("latent", .latent, 1), ("neighbours", .neighbours, 1), ("mixture", .mixture, 1),
+        ("ensemble", .ensemble, 1),
     ]
 
     init(

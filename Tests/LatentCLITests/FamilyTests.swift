@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Every member of the family of models, from the command line.
-@Suite("Family", .timeLimit(.minutes(5)))
+@Suite("Family", .timeLimit(.minutes(10)))
 struct Family {
     private static let quick = ["--epochs", "2", "--threads", "1", "--quiet"]
     private static let tiny =

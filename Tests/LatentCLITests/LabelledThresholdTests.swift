@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Thresholds by labelled files, from the command line", .timeLimit(.minutes(3)))
+@Suite("Thresholds by labelled files, from the command line", .timeLimit(.minutes(10)))
 struct LabelledThresholdCommandTests {
     private static let labels = Scoring.imageInbox + "/labels.csv"
 

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Model files", .timeLimit(.minutes(2)))
+@Suite("Model files", .timeLimit(.minutes(10)))
 struct ModelFiles {
     /// Each way to spoil a file, and what is said of it.
     static let damages: [(name: String, message: String)] = [

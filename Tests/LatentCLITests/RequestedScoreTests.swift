@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Scores that are computed, and calibrated, only when they are asked for.
-@Suite("Requested scores", .timeLimit(.minutes(3)))
+@Suite("Requested scores", .timeLimit(.minutes(10)))
 struct RequestedScoreTests {
     private static let hierarchical = Result {
         try TrainedModels.Trained(

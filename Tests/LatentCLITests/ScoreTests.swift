@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Scoring", .timeLimit(.minutes(3)))
+@Suite("Scoring", .timeLimit(.minutes(10)))
 struct Scoring {
     static let imageInbox = Fixtures.path("images/inbox")
     static let audioInbox = Fixtures.path("audio/inbox")
@@ -125,7 +125,7 @@ struct Scoring {
             let rows = run.lines.map {
                 $0.split(separator: separator, omittingEmptySubsequences: false)
             }
-            #expect(rows.allSatisfy { $0.count == 20 })
+            #expect(rows.allSatisfy { $0.count == 21 })
             #expect(rows[0].prefix(3).elementsEqual(["path", "label", "score"]))
             #expect(Double(rows[1][2]) != nil)
         }
@@ -341,7 +341,7 @@ struct Scoring {
 }
 
 /// Detection with a model that had time to learn: the only slow tests.
-@Suite("Planted anomalies", .timeLimit(.minutes(4)))
+@Suite("Planted anomalies", .timeLimit(.minutes(10)))
 struct PlantedAnomalies {
     @Test("They rank above normal files", arguments: [true, false])
     func ranking(isImage: Bool) throws {

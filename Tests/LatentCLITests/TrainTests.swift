@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Training", .timeLimit(.minutes(3)))
+@Suite("Training", .timeLimit(.minutes(10)))
 struct Training {
     @Test("A folder of images becomes a model, and standard output stays empty")
     func images() throws {
@@ -177,7 +177,7 @@ struct Training {
     }
 }
 
-@Suite("Interruption", .timeLimit(.minutes(3)))
+@Suite("Interruption", .timeLimit(.minutes(10)))
 struct Interruption {
     /// Starts training, ends it with a signal once a checkpoint is there, goes on, and compares.
     private func interrupted(by signal: String) throws -> (first: Int32, folder: TemporaryFolder) {

@@ -53,7 +53,7 @@ private struct Reference: Decodable {
     let intervals: [Interval]
 }
 
-@Suite("Detection", .timeLimit(.minutes(2)))
+@Suite("Detection", .timeLimit(.minutes(10)))
 struct DetectionTests {
     private let reference: Reference
 

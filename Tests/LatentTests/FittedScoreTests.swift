@@ -31,7 +31,7 @@ import Torch
 
     private func check<Score: FittedScore>(_ type: Score.Type, against expected: OracleArray) throws
     {
-        let fitted = try Score(fittedTo: known.scored())
+        let fitted = try #require(try Score(fittedTo: known.scored()))
         let found = try fitted.values(of: file.new.scored()).map { Float($0) }
         #expect(mismatch(found, expected.values, relative: 1e-4) == nil)
         let tensors = try fitted.tensors()

@@ -61,7 +61,7 @@ import Testing
         }
     }
 
-    @Test("what is not a regular file is refused", .timeLimit(.minutes(4)))
+    @Test("what is not a regular file is refused", .timeLimit(.minutes(10)))
     func kinds() throws {
         try withFolder { folder in
             #expect(code { () throws(MediaError) in _ = try FileBytes.read(folder) } == .unreadable)

@@ -10,38 +10,62 @@ struct FittedScores {
     private static var types: [ScoreKind: any FittedScore.Type] {
         [
             .neighbours: NeighbourDistance.self, .residual: ResidualDistance.self,
-            .latent: LatentDistance.self,
+            .latent: LatentDistance.self, .mixture: MixtureError.self,
         ]
     }
 
     /// Those that there can be.
     static var kinds: Set<ScoreKind> { Set(types.keys) }
 
+    /// Whether there is one of that kind.
+    func has(_ kind: ScoreKind) -> Bool { scores.keys.contains(kind) }
+
     /// Windows that they are fitted to, at most.
     private static func windowLimit(elementCount: Int) -> Int {
         max(1, min(8192, NeighbourDistance.valueLimit / elementCount))
     }
 
-    /// Fits all to a sample of the training windows.
-    init(fittedTo model: VAE, source: WindowSource, drawCount: Int, seed: UInt64) throws {
+    /// Held-out windows by which a score is kept or not, at most.
+    private static let heldOutLimit = 512
+
+    /// Fits all to a sample of the training windows, and keeps those that are of use for a sample of
+    /// the held-out ones.
+    init(
+        fittedTo model: VAE, training: WindowSource, heldOut: WindowSource, drawCount: Int,
+        seed: UInt64
+    ) throws {
         let shape = model.configuration.window
-        var parts: [ScoredWindows] = []
-        for batch in try source.sample(limit: Self.windowLimit(elementCount: shape.elementCount)) {
-            var noise = Generator(seed: seed, Stream.fittedScores.rawValue, UInt64(parts.count))
-            let x = try model.batch(batch.flatMap(\.values))
-            let statistics = try model.statistics(
-                of: x, condition: model.condition(batch.map { source.codes($0.item) }),
-                drawCount: drawCount
-            ) { _, draws in noise.normals(draws.count * model.noiseCount) }
-            parts.append(try ScoredWindows(x, statistics, shape: shape))
+        func sample(_ source: WindowSource, limit: Int) throws -> ScoredWindows? {
+            var parts: [ScoredWindows] = []
+            for batch in try source.sample(limit: limit) {
+                var noise = Generator(seed: seed, Stream.fittedScores.rawValue, UInt64(parts.count))
+                let x = try model.batch(batch.flatMap(\.values))
+                let statistics = try model.statistics(
+                    of: x, condition: model.condition(batch.map { source.codes($0.item) }),
+                    drawCount: drawCount
+                ) { _, draws in noise.normals(draws.count * model.noiseCount) }
+                parts.append(try ScoredWindows(x, statistics, shape: shape))
+            }
+            return parts.isEmpty ? nil : try withoutGradients { try ScoredWindows(joining: parts) }
         }
-        scores = try withoutGradients {
-            let windows = ScoredWindows(
-                x: try Tensor.concatenated(parts.map(\.x)),
-                posteriorMean: try Tensor.concatenated(parts.map(\.posteriorMean)),
-                reconstructed: try Tensor.concatenated(parts.map(\.reconstructed)), shape: shape)
-            return try Self.types.mapValues { try $0.init(fittedTo: windows) }
+        let limit = Self.windowLimit(elementCount: shape.elementCount)
+        guard let windows = try sample(training, limit: limit) else {
+            scores = [:]
+            return
         }
+        let unseen = try sample(heldOut, limit: Self.heldOutLimit)
+        // Patches are of many kinds anyway, and too many to be looked at by many networks.
+        let types = Self.types.filter {
+            $0.key != .mixture || training.preprocessing.windowing.mode != .grid
+        }
+        var scores: [ScoreKind: any FittedScore] = [:]
+        for (kind, type) in types {
+            guard let score = try type.init(fittedTo: windows),
+                try unseen.map({ try score.isUseful(for: $0) }) ?? true
+            else { continue }
+            scores[kind] = score
+        }
+        self.scores = scores
     }
 
     private static func prefix(_ kind: ScoreKind) -> String { "score.\(kind.rawValue)." }
@@ -107,5 +131,14 @@ extension ScoredWindows {
         self.init(
             x: try x.reshaped([x.shape[0], -1]), posteriorMean: statistics.posteriorMean,
             reconstructed: statistics.reconstructed, shape: shape)
+    }
+
+    /// Batches of windows as one, in their order; at least one.
+    init(joining parts: [ScoredWindows]) throws {
+        self.init(
+            x: try Tensor.concatenated(parts.map(\.x)),
+            posteriorMean: try Tensor.concatenated(parts.map(\.posteriorMean)),
+            reconstructed: try Tensor.concatenated(parts.map(\.reconstructed)),
+            shape: parts[0].shape)
     }
 }

@@ -16,6 +16,8 @@ public enum ScoreKind: String, Codable, Sendable, CaseIterable {
     case latent
     /// The squared distance to the nearest training windows.
     case neighbours
+    /// The smallest error of many small networks, each of normal windows that are alike.
+    case mixture
     /// Several of the others as one.
     case ensemble
     /// What the lowest layer of a hierarchical model adds to the bound, in nats.

@@ -294,7 +294,9 @@ public struct ModelFile: Sendable {
         else {
             throw LatentError(
                 .usage, path: path, "the model has no score \(kind.rawValue)",
-                hint: "train with --for detection, or use another --score")
+                hint: kind == .mixture && record.purpose == .detection
+                    ? "its normal files are too few, or rebuilt well by one network; use another --score"
+                    : "train with --for detection, or use another --score")
         }
         try kind.check(record.configuration, path: path)
     }

@@ -21,7 +21,6 @@ public struct Ensemble: Codable, Sendable, Equatable {
     /// The scores, at least one.
     public let members: [Member]
 
-    static let kinds: [ScoreKind] = [.mse, .neighbours]
     /// Fewer held-out files say too little of a deviation.
     static let smallestCount = 8
     private static let smallestScore = 1e-30
@@ -34,7 +33,7 @@ public struct Ensemble: Codable, Sendable, Equatable {
             return nil
         }
         members = (0..<viewCount).flatMap { view in
-            Self.kinds.compactMap { kind -> Member? in
+            Self.kinds(of: scores[0][view]).compactMap { kind -> Member? in
                 let logs = scores.compactMap { $0[view][kind].map(Self.logarithm) }
                 guard logs.count == scores.count else { return nil }
                 let mean = logs.reduce(0, +) / Double(logs.count)
@@ -45,6 +44,11 @@ public struct Ensemble: Codable, Sendable, Equatable {
             }
         }
         if members.isEmpty { return nil }
+    }
+
+    /// A mixture is there only where it rebuilds better than the one network, and stands for it then.
+    private static func kinds(of scores: [ScoreKind: Double]) -> [ScoreKind] {
+        [scores[.mixture] == nil ? .mse : .mixture, .neighbours]
     }
 
     private static func logarithm(_ score: Double) -> Double { log(max(score, smallestScore)) }

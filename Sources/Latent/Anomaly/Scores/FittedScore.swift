@@ -19,8 +19,11 @@ struct ScoredWindows {
 ///
 /// One more is one more file in `Scores/`, its case in ``ScoreKind`` and a test.
 protocol FittedScore {
-    /// Fits the numbers to windows of the training part.
-    init(fittedTo windows: ScoredWindows) throws
+    /// Fits the numbers to windows of the training part; nil where the score is of no use for them.
+    init?(fittedTo windows: ScoredWindows) throws
+
+    /// Whether it is worth keeping, by normal windows that nothing was fitted to.
+    func isUseful(for heldOut: ScoredWindows) throws -> Bool
 
     /// Takes the numbers from a model file, where they stand under `score.<kind>.<name>`; nil where
     /// they do not fit windows of that shape and D latent dimensions.
@@ -32,6 +35,10 @@ protocol FittedScore {
 
     /// The score of each window, [B]; above 0, larger is more anomalous.
     func values(of windows: ScoredWindows) throws -> [Double]
+}
+
+extension FittedScore {
+    func isUseful(for heldOut: ScoredWindows) throws -> Bool { true }
 }
 
 extension Tensor {
