@@ -70,7 +70,8 @@ struct PrincipalBasis {
     /// Windows that the directions are of, at most.
     private static let windowLimit = 1_000
 
-    /// - Parameter x: windows [N, E], at least two
+    /// Finds the directions of windows [N, E], at least two.
+    ///
     /// - Complexity: n³ of n = 1,000 windows at most, and n²·E
     init(of x: Tensor) throws {
         let count = x.shape[0]

@@ -15,7 +15,8 @@ struct OverlappingClusters {
     private static let widening = 1.3
     private static let roundCount = 25
 
-    /// - Parameter x: vectors [N, Q]
+    /// Clusters vectors [N, Q].
+    ///
     /// - Complexity: 25·N·K·Q
     init(of x: Tensor) throws {
         let (rows, width) = (x.shape[0], x.shape[1])
