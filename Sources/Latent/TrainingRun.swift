@@ -158,6 +158,18 @@ public struct TrainingRun {
                 job.plan.model,
                 batchSize: min(job.configuration.batchSize, job.training.windowCount))
         }
+        let windowCount = jobs[0].training.windowCount
+        guard
+            request.scoreKind != .mixture
+                || windowCount >= MixtureError.smallestWindowCount
+                    && plan.primary.preprocessing.windowing.mode != .grid
+        else {
+            throw LatentError(
+                .usage,
+                "the score mixture needs \(MixtureError.smallestWindowCount) windows to fit, no "
+                    + "patches; there are \(windowCount) of \(plan.primary.preprocessing.viewName)",
+                hint: "use another --score")
+        }
         let labels = Set(survey.items.compactMap(\.item.label)).sorted()
         try onEvent(
             .planned(
@@ -200,21 +212,16 @@ public struct TrainingRun {
                             drawCount: request.drawCount, seed: request.seed)
                         : FittedScores())
             })
-        guard request.scoreKind != .mixture || detector.views[0].fitted.has(.mixture) else {
-            throw LatentError(
-                .usage,
-                "the score mixture is of no use here: it takes \(MixtureError.smallestWindowCount) "
-                    + "windows that are no patches, and kinds that one network does not rebuild",
-                hint: "use another --score; with --resume nothing is trained again")
-        }
         if plan.purpose == .detection {
             detector.ensemble = Ensemble(
                 fittedTo: try scores(of: split.heldOut, by: detector).map {
                     [$0.values] + $0.further
                 })
         }
+        let lacksMixture =
+            request.scoreKind == .mixture && !detector.views[0].fitted.has(.mixture)
         let kind =
-            request.scoreKind
+            (lacksMixture ? nil : request.scoreKind)
             ?? (detector.ensemble == nil ? .reconstructionProbability : .ensemble)
         let calibration = try calibrate(detector, on: split.calibration, requested: [kind])
         let first = outcomes[0]
@@ -249,6 +256,13 @@ public struct TrainingRun {
         for index in jobs.indices {
             try? FileManager.default.removeItem(
                 atPath: environment.checkpointPath(ofView: index))
+        }
+        if lacksMixture {
+            throw LatentError(
+                .usage,
+                "one network rebuilds these files better than a mixture of them does; the model was "
+                    + "saved to \(environment.output) with the score \(kind.rawValue)",
+                hint: "use that, or another --score")
         }
         if let outcome = outcomes.first(where: { $0.failure != nil }), let failure = outcome.failure
         {

@@ -101,6 +101,10 @@ struct CalibrateCommand: ParsableCommand {
         if let regretSteps, !(1...10_000).contains(regretSteps) {
             throw ValidationError("--regret-steps is \(regretSteps); it must be 1 to 10000.")
         }
+        guard groupBy != "" else { throw ValidationError("--group-by names no column.") }
+        guard Set(score).count == score.count else {
+            throw ValidationError("--score names a score twice.")
+        }
         let isOfNormals =
             add || falseAlarms != nil || groupBy != nil || !score.isEmpty || regretSteps != nil
         guard try labelled.goal() == nil || !isOfNormals else {
@@ -133,8 +137,8 @@ struct CalibrateCommand: ParsableCommand {
             if let note = inputs.omissions.note { console.note(note) }
             let (threshold, figures) = try found.threshold(kind: old.scoreKind, console: console)
             file.record.labelledThreshold = threshold
-            if let target { try file.write(to: target, overwrite: inPlace || force) }
             try report(figures)
+            if let target { try file.write(to: target, overwrite: inPlace || force) }
             threshold.explain(console)
         } else {
             var recalibration = Recalibration()
@@ -159,8 +163,8 @@ struct CalibrateCommand: ParsableCommand {
             if target != nil {
                 file.record.maps = try maps(of: loaded.file, items: accepted, console: console)
             }
-            if let target { try file.write(to: target, overwrite: inPlace || force) }
             try report(file.record, console: console)
+            if let target { try file.write(to: target, overwrite: inPlace || force) }
             if let drift = recalibration.drift(from: old) { console.note(drift.sentence) }
             if let labelled = file.record.labelledThreshold {
                 console.note(

@@ -61,6 +61,9 @@ struct InputOptions: ParsableArguments {
         guard !data.isEmpty else {
             throw ValidationError("no data: name a folder, files, a manifest, or -.")
         }
+        guard !null || isStream else {
+            throw ValidationError("-0 is of paths on standard input, which - stands for.")
+        }
     }
 
     /// The inputs of a model: its domain, and the labels that it is told.

@@ -127,6 +127,11 @@ struct CalibrateTests {
         #expect(try String(contentsOfFile: folder / "n", encoding: .utf8) == "mine")
         #expect(try calibrate([Self.shapes, "-o", folder / "n", "--force"]).status == 0)
         #expect(try Tool.run("inspect", folder / "n").status == 0)
+        let full = try Tool.shell(
+            "\"$latent\" calibrate -m \"$1\" \"$2\" -o \"$3\" > /dev/full",
+            TrainedModels.images().path, Self.shapes, folder / "full")
+        #expect(full.status == 74)
+        #expect(!FileManager.default.fileExists(atPath: folder / "full"))
         let nowhere = try calibrate([Self.shapes, "-o", folder / "none/n"])
         #expect(nowhere.status == 74)
         let own = try calibrate([
@@ -136,6 +141,8 @@ struct CalibrateTests {
         for flags in [
             [], [Self.shapes, "--in-place", "-o", "x"], [Self.shapes, "--force"],
             [Self.shapes, "--false-alarms", "1"], [Self.shapes, "--batch", "0"],
+            [Self.shapes, "--group-by", ""], [Self.shapes, "-0"],
+            [Self.shapes, "--score", "elbo+complexity", "--score", "elbo+complexity"],
         ] { #expect(try calibrate(flags).status == 64, "\(flags)") }
     }
 }

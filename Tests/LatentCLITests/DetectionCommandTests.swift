@@ -142,6 +142,7 @@ struct DetectionCommandTests {
         let good = line("test/good/1.png", 1)
         let cases = [
             ("nonsense\n", "line 2 is not a JSON object: nonsense"),
+            ("\u{1B}[2J\u{07}\n", "line 2 is not a JSON object: ·[2J·"),
             ("path,label,score\n", "--format ndjson"),
             (String(good.prefix(80)) + "\n", "line 2 is not a JSON object"), ("[1]\n", "line 2"),
             ("{\"schema\":1,\"label\":\"a\",\"score\":3}\n", "line 2 has no path"),

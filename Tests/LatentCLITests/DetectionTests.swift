@@ -144,6 +144,7 @@ struct DetectionTests {
             (["--view", "gradients", "--for", "augmentation"], "turned back"),
             (["--view", "gradients", "--binarise", "--for", "detection"], "--binarise"),
             (["--view", "gradients", "--size", "9"], "cells of 2"),
+            (["--score", "mixture", "--for", "detection"], "mixture needs 1000 windows"),
         ])
     func refused(flags: [String], text: String) throws {
         let folder = try TemporaryFolder()

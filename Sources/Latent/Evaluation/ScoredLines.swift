@@ -121,7 +121,11 @@ public struct ScoredLines: Sendable {
             let key = context.codingPath.map(\.stringValue).joined(separator: ".")
             return "has a \(key) of another kind than it should be"
         default:
-            return "is not a JSON object: \(text.shortened(to: 60))"
+            // Of a file that is no text, nothing that a terminal would obey.
+            let readable = text.unicodeScalars.map {
+                $0.properties.generalCategory == .control || $0 == "\u{FFFD}" ? "·" : String($0)
+            }
+            return "is not a JSON object: \(readable.joined().shortened(to: 60))"
         }
     }
 
