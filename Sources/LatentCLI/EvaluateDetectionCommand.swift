@@ -85,7 +85,10 @@ struct DetectionCommand: ParsableCommand {
 
     func run() throws {
         let console = Console(quiet: quiet)
-        if let plot, !force { try OutputCheck.isFree(plot) }
+        if let plot {
+            if !force { try OutputCheck.isFree(plot) }
+            try OutputCheck.isNoInput(plot, of: scores + (truth.labels.map { [$0] } ?? []))
+        }
         let folders = try heatMaps()
         var lines = ScoredLines(
             component: score == "score" ? nil : score,

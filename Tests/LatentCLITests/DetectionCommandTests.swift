@@ -243,6 +243,13 @@ struct DetectionCommandTests {
         #expect(forced.status == 0)
         #expect(try Data(contentsOf: URL(fileURLWithPath: path)) != bytes)
         #expect(try evaluate("--plot", folder / "no/such.png", input: scores).status == 74)
+        try write(scores, to: folder / "scores.ndjson")
+        let own = try Tool.run([
+            "evaluate", "detection", folder / "scores.ndjson", "--plot", folder / "scores.ndjson",
+            "--force",
+        ])
+        #expect(own.status == 74 && own.errors.contains("one of the inputs"))
+        #expect(try String(contentsOfFile: folder / "scores.ndjson", encoding: .utf8) == scores)
     }
 
     @Test("heat maps and masks add the figures of pixels; what does not fit is refused")
