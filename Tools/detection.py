@@ -1,7 +1,7 @@
 """One class normal, the others anomalous: AUROC of `latent score` beside a PCA floor.
 
     ./.libtorch-python Tools/detection.py DATA [--classes 0,1,…] [--seeds 1] [--samples N]
-        [--workers N] [--held-out] [-- TRAIN OPTIONS]
+        [--workers N] [--held-out] [--floors] [-- TRAIN OPTIONS]
 
 DATA has train/CLASS/FILE and test/CLASS/FILE, PNG or WAV. For each class one model is trained on
 train/CLASS with the same settings and scores all of test/; other classes are anomalous. Printed for
@@ -12,6 +12,11 @@ the 95 % interval that the calibration and test sizes allow (beta-binomial). Wit
 are cut to so many first, where their length gives the class away; with --seeds each class is trained
 so often, and standard deviations over the seeds are printed. With --held-out it is the other way round:
 one model is trained on all classes but one (--for detection), which is anomalous.
+
+With --floors simple methods are fitted to the very windows that the model's first view makes of its
+training files, as kept in the model: the error after 24 principal components, the distance to the three
+nearest, the residual of a local linear embedding by 30 neighbours, and an isolation forest; windows
+become a file as in the model.
 
 The floor: reconstruction error after 24 principal components of the training class; images as they
 are, resized to 32x32; recordings as 32 log-mel bands stretched to 32 frames.
@@ -31,6 +36,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import wavfile
 from scipy.stats import betabinom
+
+import rescore
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
@@ -106,7 +113,44 @@ def floor(data, name, tests, held_out):
     return ((test - test @ components.T @ components) ** 2).sum(1)
 
 
-def one_class(data, name, seed, held_out, options):
+def embedded(train, x, nearest, regularisation=1e-2):
+    """Squared residual of each row of x as an affine combination of its nearest training rows."""
+    residuals = np.empty(len(x))
+    for index, (row, places) in enumerate(zip(x, nearest)):
+        offsets = train[places] - row
+        gram = offsets @ offsets.T
+        gram += np.eye(len(gram)) * (regularisation * np.trace(gram) / len(gram) + 1e-12)
+        weights = np.linalg.solve(gram, np.ones(len(gram)))
+        residuals[index] = (((weights / weights.sum()) @ offsets) ** 2).sum()
+    return residuals
+
+
+def floors_on_view(model, paths):
+    """Scores of files by methods on the view of a model, by name."""
+    from sklearn.ensemble import IsolationForest
+    record, weights = rescore.read_model(model)
+    train = weights["score.neighbours.kept"]
+    mean = train.mean(0)
+    components = np.linalg.svd(train - mean, full_matrices=False)[2][:24]
+    forest = IsolationForest(n_estimators=200, random_state=0).fit(train)
+    squares = (train**2).sum(1)
+    scores = {}
+    for path in paths:
+        windows = rescore.windows_of(path, record)
+        x = windows.reshape(len(windows), -1)
+        distances = np.maximum(0, (x**2).sum(1)[:, None] + squares - 2 * x @ train.T)
+        nearest = np.argsort(distances, 1)[:, :30]
+        offsets = x - mean
+        for name, values in {
+            "PCA": ((offsets - offsets @ components.T @ components) ** 2).sum(1),
+            "neighbours": np.take_along_axis(distances, nearest[:, :3], 1).mean(1),
+            "LLE": embedded(train, x, nearest), "isolation forest": -forest.score_samples(x),
+        }.items():
+            scores.setdefault(name, []).append(rescore.aggregate(values, record["aggregate"]))
+    return {name: np.array(values) for name, values in scores.items()}
+
+
+def one_class(data, name, seed, held_out, with_floors, options):
     with tempfile.TemporaryDirectory() as folder:
         model = f"{folder}/model.safetensors"
         start = time.time()
@@ -122,7 +166,8 @@ def one_class(data, name, seed, held_out, options):
         record = json.loads(subprocess.run(
             [LATENT, "inspect", model, "--format", "json"], check=True, capture_output=True,
             text=True).stdout)
-    rows = [json.loads(line) for line in io.StringIO(lines)]
+        rows = [json.loads(line) for line in io.StringIO(lines)]
+        on_view = floors_on_view(model, [row["path"] for row in rows]) if with_floors else {}
     is_normal = np.array([(row["label"] == name) != held_out for row in rows])
     score = np.array([row["score"] for row in rows])
 
@@ -146,6 +191,7 @@ def one_class(data, name, seed, held_out, options):
         name=name, seed=seed, auroc=auroc_of(score),
         probability=auroc_of(-figure("reconstruction_nats")),
         neighbours=auroc_of(figure("neighbours")), mixture=auroc_of(figure("mixture")),
+        on_view={name: auroc_of(values) for name, values in on_view.items()},
         floor=auroc_of(floors), flagged=int(flagged),
         normals=int(is_normal.sum()), low=int(interval[0]), high=int(interval[1]),
         calibration=calibration, rate=rate, seconds=seconds,
@@ -165,6 +211,8 @@ def main():
     parser.add_argument("--samples", type=int, help="of each recording that are kept")
     parser.add_argument(
         "--held-out", action="store_true", help="all classes but one are normal")
+    parser.add_argument(
+        "--floors", action="store_true", help="also simple methods on the view of the model")
     parser.add_argument("--workers", type=int, default=1, help="classes at once")
     args = parser.parse_args(arguments)
     names = args.classes.split(",") if args.classes else sorted(
@@ -180,7 +228,7 @@ def main():
         args.data = shortened(args.data, pathlib.Path(folder.name), args.samples)
     runs = [(name, seed) for seed in range(args.seeds) for name in names]
     with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
-        for r in pool.map(lambda run: one_class(args.data, *run, args.held_out, options), runs):
+        for r in pool.map(lambda run: one_class(args.data, *run, args.held_out, args.floors, options), runs):
             results.append(r)
             print(
                 f"{r['name']:8} {r['auroc']:8.4f} {r['probability']:10.4f} {r['neighbours']:11.4f} "
@@ -195,6 +243,8 @@ def main():
         f"mean     {mean['auroc']:8.4f} {mean['probability']:10.4f} {mean['neighbours']:11.4f} "
         f"{mean['mixture']:8.4f} {mean['floor']:10.4f}  {100 * share:.1f} % flagged, {inside} of {len(results)} inside "
         f"{mean['seconds']:10.1f}")
+    for key in results[0]["on_view"]:
+        print(f"on the view, {key:16} {np.mean([r['on_view'][key] for r in results]):8.4f}")
     print(f"worst    {min(r['auroc'] for r in results):8.4f}")
     if args.seeds > 1:
         spread = {
