@@ -137,7 +137,7 @@ struct CalibrateCommand: ParsableCommand {
             if let note = inputs.omissions.note { console.note(note) }
             let (threshold, figures) = try found.threshold(kind: old.scoreKind, console: console)
             file.record.labelledThreshold = threshold
-            try report(figures)
+            try DetectionWriter.print(figures, format: format)
             if let target { try file.write(to: target, overwrite: inPlace || force) }
             threshold.explain(console)
         } else {
@@ -243,15 +243,6 @@ struct CalibrateCommand: ParsableCommand {
             console.note("\(copyCount) files have the content of others, which counts once")
         }
         return failedCount
-    }
-
-    private func report(_ figures: [DetectionEvaluation.Figure]) throws {
-        let output = StandardOutput()
-        let writer = DetectionWriter(
-            output, format: format ?? (output.isTerminal ? .table : .ndjson))
-        try writer.begin()
-        for figure in figures { try writer.write(figure) }
-        try output.flush()
     }
 
     private func report(_ record: ModelRecord, console: Console) throws {

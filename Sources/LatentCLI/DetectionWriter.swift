@@ -14,6 +14,16 @@ struct DetectionWriter {
         self.format = format
     }
 
+    /// Writes figures to standard output, all there is to say there.
+    static func print(_ figures: [DetectionEvaluation.Figure], format: RowFormat?) throws {
+        let output = StandardOutput()
+        let writer = DetectionWriter(
+            output, format: format ?? (output.isTerminal ? .table : .ndjson))
+        try writer.begin()
+        for figure in figures { try writer.write(figure) }
+        try output.flush()
+    }
+
     /// Writes the header, where the format has one.
     func begin() throws {
         switch format {

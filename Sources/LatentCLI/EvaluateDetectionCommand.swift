@@ -116,12 +116,7 @@ struct DetectionCommand: ParsableCommand {
             try FileBytes.write(
                 try DetectionPlot(evaluation, figures: figures).png, to: plot, overwrite: force)
         }
-        let output = StandardOutput()
-        let writer = DetectionWriter(
-            output, format: format ?? (output.isTerminal ? .table : .ndjson))
-        try writer.begin()
-        for figure in figures { try writer.write(figure) }
-        try output.flush()
+        try DetectionWriter.print(figures, format: format)
         if let plot { console.note("wrote \(plot)") }
     }
 

@@ -41,7 +41,11 @@ public struct Calibration: Codable, Sendable, Equatable {
 
     /// The conformal p-value (1 + #{sᵢ ≥ s}) / (n + 1); nil without calibration scores.
     public func pValue(_ score: Double, kind: ScoreKind) -> Double? {
-        let scores = scores(kind)
+        Self.pValue(score, among: scores(kind))
+    }
+
+    /// The same among any scores in ascending order.
+    static func pValue(_ score: Double, among scores: [Double]) -> Double? {
         guard !scores.isEmpty else { return nil }
         var (low, high) = (0, scores.count)
         while low < high {

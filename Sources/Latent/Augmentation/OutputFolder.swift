@@ -43,7 +43,7 @@ public final class OutputFolder {
                 .exists, path: path, "the folder holds \(content.count) files or folders already",
                 hint: "name another folder, or use --force to write into it")
         }
-        try Self.makeFolder(path)
+        try FileManager.default.makeFolder(path)
         let manifestPath = "\(path)/\(Self.manifestName)"
         try FileBytes.write([], to: manifestPath, overwrite: overwrites)
         guard let handle = FileHandle(forWritingAtPath: manifestPath) else {
@@ -66,7 +66,7 @@ public final class OutputFolder {
         let padded = String(repeating: "0", count: max(0, 6 - number.count)) + number
         let name = "\(configuration.method.rawValue)-\(padded).\(item.fileExtension)"
         let folder = item.label.map(Self.folderName)
-        if let folder { try Self.makeFolder("\(path)/\(folder)") }
+        if let folder { try FileManager.default.makeFolder("\(path)/\(folder)") }
         let relative = (folder.map { "\($0)/" } ?? "") + name
         try FileBytes.write(item.bytes, to: "\(path)/\(relative)", overwrite: overwrites)
 
@@ -88,17 +88,6 @@ public final class OutputFolder {
                 hint: "make room on the disk")
         }
         return "\(path)/\(relative)"
-    }
-
-    private static func makeFolder(_ path: String) throws(LatentError) {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw LatentError(
-                .cannotWrite, path: path, "the folder cannot be made",
-                hint: "check the path, its permissions and the room on the disk")
-        }
     }
 
     /// A class as the name of a folder: no separators, no leading dot.

@@ -29,14 +29,7 @@ public final class EventFile {
     public init(
         folder: String, resumingAtStep step: Int? = nil, now: @escaping () -> Date = { Date() }
     ) throws(LatentError) {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            throw LatentError(
-                .cannotWrite, path: folder, "the folder cannot be made",
-                hint: "check the path, its permissions and the room on the disk")
-        }
+        try FileManager.default.makeFolder(folder)
         file = try Self.newFile("\(folder)/\(Self.name(at: now()))")
         self.now = now
         append { $0.string(3, "brain.Event:2") }

@@ -41,14 +41,7 @@ final class TrainingReport {
         self.domain = domain
         self.seed = seed
         self.exhibits = exhibits
-        do {
-            try FileManager.default.createDirectory(
-                atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            throw LatentError(
-                .cannotWrite, path: folder, "the folder cannot be made",
-                hint: "check the path, its permissions and the room on the disk")
-        }
+        try FileManager.default.makeFolder(folder)
     }
 
     /// What comes next may repeat an epoch that was recorded: the logs are opened anew there.

@@ -63,8 +63,7 @@ public struct MapCalibration: Codable, Sendable, Equatable {
     /// The conformal p-value of a stretch whose largest frame is so large: among new normal
     /// recordings as long as those of calibration, at most that share has one anywhere.
     func pValue(ofPeak peak: Double) -> Double? {
-        guard !peaks.isEmpty else { return nil }
-        return Double(1 + peaks.count { $0 >= peak }) / Double(peaks.count + 1)
+        Calibration.pValue(peak, among: peaks)
     }
 
     func validate(viewCount: Int) throws(LatentError) {

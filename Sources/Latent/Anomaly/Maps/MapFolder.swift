@@ -56,7 +56,7 @@ public final class MapFolder {
         views = file.record.views.map(\.preprocessing.view)
         root = Self.resolved(path)
         for input in inputs { try checkApart(from: input) }
-        try Self.makeFolder(path)
+        try FileManager.default.makeFolder(path)
     }
 
     /// Refuses an input that is the folder, or is in it, or has it in it: a walk would come to the
@@ -184,19 +184,8 @@ public final class MapFolder {
                         hint: "remove it, or name another folder for maps")
                 }
             } else {
-                try Self.makeFolder(folder)
+                try FileManager.default.makeFolder(folder)
             }
-        }
-    }
-
-    private static func makeFolder(_ path: String) throws(LatentError) {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw LatentError(
-                .cannotWrite, path: path, "the folder cannot be made",
-                hint: "check the path, its permissions and the room on the disk")
         }
     }
 

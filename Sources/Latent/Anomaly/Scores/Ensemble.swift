@@ -36,9 +36,7 @@ public struct Ensemble: Codable, Sendable, Equatable {
             Self.kinds(of: scores[0][view]).compactMap { kind -> Member? in
                 let logs = scores.compactMap { $0[view][kind].map(Self.logarithm) }
                 guard logs.count == scores.count else { return nil }
-                let mean = logs.reduce(0, +) / Double(logs.count)
-                let squares = logs.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-                let deviation = (squares / Double(logs.count - 1)).squareRoot()
+                let (mean, deviation) = logs.meanAndDeviation
                 return Member(
                     kind: kind, view: view, meanLog: mean, deviation: max(deviation, 1e-6))
             }

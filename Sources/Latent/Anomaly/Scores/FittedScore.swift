@@ -44,4 +44,9 @@ extension FittedScore {
 extension Tensor {
     /// The values and shape, on the host.
     func host() throws -> HostTensor { HostTensor(shape: shape, values: try floats()) }
+
+    /// Some of the entries of the first axis, at least one, in that order.
+    func rows(_ indices: some Sequence<Int>) throws -> Tensor {
+        try Tensor.concatenated(indices.map { try narrowed(axis: 0, start: $0, length: 1) })
+    }
 }

@@ -76,10 +76,7 @@ struct PrincipalBasis {
     init(of x: Tensor) throws {
         let count = x.shape[0]
         let step = (count + Self.windowLimit - 1) / Self.windowLimit
-        let sample = try Tensor.concatenated(
-            stride(from: 0, to: count, by: step).map {
-                try x.narrowed(axis: 0, start: $0, length: 1)
-            })
+        let sample = try x.rows(stride(from: 0, to: count, by: step))
         mean = try sample.mean(axes: [0])
         let centred = try sample - mean
         let rows = centred.shape[0]

@@ -70,11 +70,9 @@ struct NeighbourDistance: FittedScore {
         let count = kept.shape[0]
         let step = max(1, count / Self.spreadCount)
         let rows = Array(stride(from: 0, to: count, by: step).prefix(Self.spreadCount))
-        let x = try Tensor.concatenated(
-            rows.map { try kept.narrowed(axis: 0, start: $0, length: 1) })
-        let logs = try distances(of: x, leavingOut: rows).map { log(max($0, 1e-30)) }
-        let mean = logs.reduce(0, +) / Double(logs.count)
-        return (logs.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(logs.count)).squareRoot()
+        let x = try kept.rows(rows)
+        return try distances(of: x, leavingOut: rows).map { log(max($0, 1e-30)) }
+            .meanAndDeviation.deviation
     }
 
     func values(of windows: ScoredWindows) throws -> [Double] {
