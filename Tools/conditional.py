@@ -1,7 +1,7 @@
 """Whether a conditional model makes what it is asked for, judged by classifiers of real files.
 
     ./.libtorch-python Tools/conditional.py mnist DATA [--per 100] [--ask turns|each] [--seed 0]
-        [--spread 1]
+        [--method density|prior] [--spread 1]
         [--model FILE] [--sheet FILE] [--target 95] [--latent PATH] [-- TRAIN OPTIONS]
     ./.libtorch-python Tools/conditional.py fsdd DATA [--per 5] … [--target 90]
 
@@ -9,7 +9,7 @@ mnist: DATA has train/CLASS/ and test/CLASS/ with grey PNGs; `latent train --con
 fsdd: DATA has train/ and test/ with {digit}_{speaker}_{index}.wav; a manifest with the columns
 digit and speaker is made of the names, and `latent train --condition digit,speaker` reads it.
 
-For each combination of labels --per files are drawn by `latent augment --method prior`: in one run,
+For each combination of labels --per files are drawn by `latent augment --method density`: in one run,
 which goes through all combinations in turn, or with `--ask each` in one run for each combination,
 named by --condition. Classifiers trained here on the real training files alone
 (Tools/classifier.py), for each attribute one, say what they hear or see.
@@ -109,7 +109,7 @@ def generated(folder):
 
 def generate(args, model, combinations, folder):
     """--per files of each combination; checks that the manifest says what was asked for."""
-    command = [args.latent, "augment", "-m", model, "--method", "prior", "--quiet",
+    command = [args.latent, "augment", "-m", model, "--method", args.method, "--quiet",
                "--spread", args.spread]
     if args.ask == "turns":
         run([*command, "-o", folder, "-n", args.per * len(combinations), "--seed", args.seed])
@@ -189,6 +189,7 @@ def main():
     parser.add_argument("--per", type=int, help="files of each combination of labels")
     parser.add_argument("--ask", choices=["turns", "each"], default="turns")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--method", choices=["density", "prior"], default="density")
     parser.add_argument("--spread", type=float, default=1.0, help="of the draws, as in augment")
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--sheet", type=pathlib.Path)

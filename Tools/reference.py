@@ -1312,6 +1312,40 @@ def mixture():
         "errors": plain(means.min(0).values), "best": [int(k) for k in means.argmin(0)]})
 
 
+def density():
+    """density.json: Gaussians under posteriors, and the covariance of a fitted one."""
+    source = Source(32)
+    components, width, count = 3, 4, 7
+    weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    means = source.normal(components, width).double()
+    factors = source.normal(components, width, width, scale=0.3).double().tril()
+    factors = factors + torch.eye(width)
+    mean = source.normal(count, width).double()
+    log_variance = source.normal(count, width, scale=0.5).double() - 1
+    variance = log_variance.exp()
+    logs = []
+    for k in range(components):
+        gaussian = torch.distributions.MultivariateNormal(means[k], scale_tril=factors[k])
+        precision = torch.linalg.inv(factors[k] @ factors[k].T)
+        # E[log N(z)] of z ~ N(mean, diag variance).
+        logs.append(
+            weights[k].log() + gaussian.log_prob(mean) - 0.5 * variance @ precision.diagonal())
+    expected = torch.tensor([[0.5, 0.1, 0, 0], [0.1, 0.7, 0, 0.2], [0, 0, 0.4, 0], [0, 0.2, 0, 1]])
+    centred = mean - mean.mean(0)
+    fitted = (centred.T @ centred + variance.sum(0).diag() + (width + 2) * expected) / (
+        count + width + 2)
+    noise = source.normal(2, width).double()
+    write("density.json", {
+        "weights": plain(weights), "means": plain(means), "factors": plain(factors),
+        "mean": plain(mean), "log_variance": plain(log_variance),
+        "bound": plain(torch.stack(logs).logsumexp(0)), "expected": plain(expected.double()),
+        "fitted_mean": plain(mean.mean(0)), "fitted_covariance": plain(fitted),
+        "noise": plain(noise),
+        # At uniform numbers of 0.6 and 0.9: the second and the third component.
+        "draws": plain(torch.stack([
+            means[1] + factors[1] @ noise[0], means[2] + factors[2] @ noise[1]]))})
+
+
 def stability_index(new, old):
     edges = np.unique(np.quantile(old, np.arange(1, 10) / 10))
     shares = []
@@ -1439,7 +1473,7 @@ if __name__ == "__main__":
     makers = {f.__name__: f for f in [
         operations, training, generator, weights, likelihood, vae, gated, continuous_bernoulli,
         laplace, student_t, logistic_mixture, ladder, requested, conditional, objectives, disentangled,
-        augmentation, views, scores, mixture, thresholds, mel]}
+        augmentation, views, scores, mixture, density, thresholds, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:
             sys.exit(f"{chosen} is not one of {', '.join(makers)}")

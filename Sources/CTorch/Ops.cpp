@@ -124,6 +124,18 @@ LTStatus LTSymmetricEigen(const LTTensor *a, LTTensor **values, LTTensor **vecto
     });
 }
 
+LTStatus LTCholesky(const LTTensor *a, LTTensor **out) {
+    return yields(out, [&] {
+        return at::linalg_cholesky(a->value.to(at::kDouble)).to(a->value.scalar_type());
+    });
+}
+
+LTStatus LTSolveLowerTriangular(const LTTensor *a, const LTTensor *b, LTTensor **out) {
+    return yields(out, [&] {
+        return at::linalg_solve_triangular(a->value, b->value, /*upper=*/false);
+    });
+}
+
 LTStatus LTMatMul(const LTTensor *a, const LTTensor *b, LTTensor **out) {
     return yields(out, [&] { return at::matmul(a->value, b->value); });
 }

@@ -250,8 +250,13 @@ public struct TrainingRun {
         }
         try describeOutput(
             &record, survey: survey, plan: plan.primary, training: split.training)
+        let density =
+            plan.purpose == .augmentation
+            ? try LatentDensity(
+                fittedTo: first.model, training: jobs[0].training,
+                groups: LatentDensity.groups(of: record), seed: request.seed) : nil
         let file = try ModelFile(
-            record: record, parts: detector.views.map { ($0.model, $0.fitted) })
+            record: record, parts: detector.views.map { ($0.model, $0.fitted) }, density: density)
         try file.write(to: environment.output, overwrite: environment.overwrites)
         for index in jobs.indices {
             try? FileManager.default.removeItem(

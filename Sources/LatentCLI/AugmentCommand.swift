@@ -33,8 +33,9 @@ struct AugmentCommand: ParsableCommand {
 
     @Option(
         help: """
-            prior; posterior, around a real item; interpolate, between two items of a class \
-            (posterior where data are named, else prior).
+            prior; density, where the training files of a class lie; posterior, around a real item; \
+            interpolate, between two items of a class (posterior where data are named, else density, \
+            or prior where the model has none).
             """)
     var method: LatentSampling?
 
@@ -69,8 +70,9 @@ struct AugmentCommand: ParsableCommand {
         guard spread >= 0, spread <= 100 else {
             throw ValidationError("--spread is \(spread); it must be 0 to 100.")
         }
-        guard method != .prior || input.data.isEmpty else {
-            throw ValidationError("--method prior starts from no real items; leave DATA out.")
+        if let method, method.parentCount == 0, !input.data.isEmpty {
+            throw ValidationError(
+                "--method \(method.rawValue) starts from no real items; leave DATA out.")
         }
     }
 
@@ -87,12 +89,14 @@ struct AugmentCommand: ParsableCommand {
         }
         if force { try OutputCheck.holdsNoInput(output, of: parents.lazy.map(\.path)) }
         var configuration = Augmenter.Configuration(
-            method: method ?? (input.data.isEmpty ? .prior : .posterior), count: number)
+            method: method
+                ?? (!input.data.isEmpty ? .posterior : loaded.file.hasDensity ? .density : .prior),
+            count: number)
         configuration.spread = spread
         configuration.seed = machine.seed
         configuration.encoding = encoding
         configuration.workerCount = machine.readerCount
-        configuration.assignments = try loaded.file.record.assignments(condition)
+        configuration.assignments = condition?.values ?? [:]
         let device = try machine.start()
         let augmenter = try Augmenter(
             file: loaded.file, model: try loaded.file.model(on: device),

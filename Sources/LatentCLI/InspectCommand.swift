@@ -102,6 +102,13 @@ struct InspectCommand: ParsableCommand {
                         + "\(shape.latentCount)"
                 ))
         }
+        if let counts = loaded.file.densityComponentCounts {
+            rows.append(
+                (
+                    "latent density",
+                    "mixtures of \(counts.map(String.init).joined(separator: ", ")) Gaussians"
+                ))
+        }
         for kind in ScoreKind.allCases where loaded.file.scoreKinds.contains(kind) {
             let count = record.calibration.scores(kind).count
             if kind.isRequested, count == 0 { continue }

@@ -17,4 +17,18 @@ extension Tensor {
         }
         return (Tensor(owning: values), Tensor(owning: vectors))
     }
+
+    /// The lower triangular L with L·Lᵀ = A, for each symmetric matrix A of [..., n, n].
+    ///
+    /// Worked out in float64, rounded at the end.
+    ///
+    /// - Throws: ``TorchError`` when a matrix is not positive definite
+    public func cholesky() throws(TorchError) -> Tensor {
+        try Self.make { LTCholesky(handle, $0) }
+    }
+
+    /// X with A·X = B, where this is the lower triangular A, [..., n, n], and B is [..., n, m].
+    public func solvedLowerTriangular(_ right: Tensor) throws(TorchError) -> Tensor {
+        try Self.make { LTSolveLowerTriangular(handle, right.handle, $0) }
+    }
 }

@@ -7,6 +7,12 @@ struct Augmentation {
     private func augment(
         _ model: TrainedModels.Trained, to folder: String, _ flags: String...
     ) throws -> ToolRun {
+        try augment(model, to: folder, flags)
+    }
+
+    private func augment(
+        _ model: TrainedModels.Trained, to folder: String, _ flags: [String]
+    ) throws -> ToolRun {
         try Tool.run(["augment", "-m", model.path, "-o", folder, "-n", "5"] + flags)
     }
 
@@ -71,16 +77,34 @@ struct Augmentation {
         }
     }
 
-    @Test("The prior needs no real items", arguments: [true, false])
-    func prior(isImage: Bool) throws {
+    @Test("The prior and the density need no real items", arguments: [true, false], [true, false])
+    func withoutParents(isImage: Bool, isPrior: Bool) throws {
         let folder = try TemporaryFolder()
         let model = try isImage ? TrainedModels.images() : TrainedModels.sound()
-        let run = try augment(model, to: folder / "more")
+        // Without data and method, files are drawn from the density.
+        let run = try augment(
+            model, to: folder / "more", isPrior ? ["--method", "prior"] : [])
         #expect(run.status == 0)
         let lines = try manifest(folder / "more")
         #expect(lines.count == 5)
-        #expect(lines.allSatisfy { $0["method"] as? String == "prior" })
+        #expect(lines.allSatisfy { $0["method"] as? String == (isPrior ? "prior" : "density") })
         #expect(lines.allSatisfy { ($0["parents"] as? [Any])?.isEmpty == true })
+        // Of the density it is known which class a file is of; the classes come in turn.
+        let labels = Set(lines.map { $0["label"] as? String })
+        #expect(isPrior ? labels == [nil] : labels.count == 3 && !labels.contains(nil))
+    }
+
+    @Test("A class is drawn that is asked for, of a model that was not conditioned on it")
+    func densityOfClass() throws {
+        let folder = try TemporaryFolder()
+        let run = try augment(
+            TrainedModels.images(), to: folder / "more", ["--condition", "class=square"])
+        #expect(run.status == 0)
+        #expect(try manifest(folder / "more").allSatisfy { $0["label"] as? String == "square" })
+        let wrong = try augment(
+            TrainedModels.images(), to: folder / "none", ["--condition", "class=circle"])
+        #expect(wrong.status == 64)
+        #expect(wrong.errors.contains("circle is not known"))
     }
 
     @Test("The same command writes the same bytes, another seed others")

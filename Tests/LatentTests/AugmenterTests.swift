@@ -81,7 +81,18 @@ import Torch
             .tiny(
                 height: windowing.height, width: windowing.width, likelihood: .bernoulli),
             device: .cpu, seed: 8)
-        return (try .tiny(model, preprocessing, labels: labels), model)
+        var file = try ModelFile.tiny(model, preprocessing, labels: labels)
+        let mixture = try #require(
+            GaussianMixture(
+                weights: [0.5, 0.5], means: [1, 0, 0, -1, 0, 0],
+                factors: [1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1],
+                dimensionCount: 3))
+        let groups = LatentDensity.groups(of: file.record)?.combinations.count ?? 1
+        // The last of several classes has none.
+        let density = LatentDensity(
+            mixtures: (0..<groups).map { $0 > 0 && $0 == groups - 1 ? nil : mixture })
+        file.weights.merge(density.tensors()) { $1 }
+        return (file, model)
     }
 
     private static func generate(
@@ -188,6 +199,63 @@ import Torch
         #expect(try Self.generate(.prior, count: 1, labels: ["cat"])[0].label == "cat")
         #expect(try Self.generate(.prior, count: 1, labels: ["cat", "dog"])[0].label == nil)
         #expect(try Self.generate(.prior, count: 1)[0].label == nil)
+    }
+
+    @Test("drawn from the density, classes come in turn, as far as there are files of them")
+    func densityLabels() throws {
+        let items = try Self.generate(.density, count: 6, labels: ["ant", "bee", "cat"])
+        #expect(items.map(\.label) == ["ant", "bee", "ant", "bee", "ant", "bee"])
+        #expect(try Self.generate(.density, count: 1, labels: ["cat"])[0].label == "cat")
+        #expect(try Self.generate(.density, count: 1)[0].label == nil)
+    }
+
+    @Test("a class may be asked for where there is a density of it")
+    func densityOfClass() throws {
+        let (file, model) = try Self.setUp(labels: ["ant", "bee", "cat"])
+        func generate(_ method: LatentSampling, _ name: String) throws -> [SyntheticItem] {
+            var configuration = Augmenter.Configuration(method: method, count: 3)
+            configuration.assignments = ["class": name]
+            var items: [SyntheticItem] = []
+            try Augmenter(file: file, model: model, configuration: configuration).generate(
+                parents: [], onFailure: { Issue.record("\($0.error)") }
+            ) { items.append($0) }
+            return items
+        }
+        #expect(try generate(.density, "bee").allSatisfy { $0.label == "bee" })
+        for (method, name, text) in [
+            (.density, "cat", "no training file had these labels"),
+            (.density, "dog", "dog is not known"), (.prior, "bee", "not conditioned"),
+        ] as [(LatentSampling, String, String)] {
+            let error = try #require(throws: LatentError.self) { try generate(method, name) }
+            #expect(error.code == .usage && error.message.contains(text))
+        }
+    }
+
+    @Test("draws of the density without spread are decoded means of its components")
+    func densityWithoutSpread() throws {
+        let (_, model) = try Self.setUp()
+        let means = try [[1, 0, 0], [-1, 0, 0]].map {
+            try model.decode(Tensor($0, shape: [1, 3])).mean.floats().map { $0 * 255 }
+        }
+        var seen: Set<Int> = []
+        for item in try Self.generate(.density, count: 20, spread: 0) {
+            let samples = try Image(pngData: item.bytes, path: nil).samples.map(Float.init)
+            let component = means.firstIndex { mismatch(samples, $0, absolute: 0.51) == nil }
+            seen.insert(try #require(component))
+        }
+        #expect(seen == [0, 1])
+    }
+
+    @Test("a model without a density is refused where it is asked for")
+    func noDensity() throws {
+        let (file, model) = try Self.setUp()
+        var other = file
+        other.weights = file.weights.filter { !LatentDensity.owns($0.key) }
+        let error = try #require(throws: LatentError.self) {
+            try Augmenter(
+                file: other, model: model, configuration: .init(method: .density, count: 1))
+        }
+        #expect(error.code == .usage && error.message.contains("no density"))
     }
 
     @Test("a parent that cannot be read is reported once and another draw takes its place")

@@ -114,6 +114,10 @@ LTStatus LTTensorAllFinite(LTIn a, bool *_Nonnull finite);
 /// Eigenvalues [n], ascending, and eigenvectors [n, n], in columns, of a symmetric matrix [n, n];
 /// its lower half is read. Worked out in float64.
 LTStatus LTSymmetricEigen(LTIn a, LTOut values, LTOut vectors);
+/// The lower triangular L with L·Lᵀ = A, of each matrix of [..., n, n]; worked out in float64.
+LTStatus LTCholesky(LTIn a, LTOut out);
+/// X with A·X = B for lower triangular A, of each matrix of [..., n, n] and [..., n, m].
+LTStatus LTSolveLowerTriangular(LTIn a, LTIn b, LTOut out);
 
 // Layers
 LTStatus LTMatMul(LTIn a, LTIn b, LTOut out);

@@ -5,8 +5,10 @@ import Torch
 /// The ways to draw latents for new items; one more is one more case and its branch in
 /// ``Augmenter``.
 public enum LatentSampling: String, Codable, Sendable, CaseIterable {
-    /// z ~ N(0, I).
+    /// z ~ p(z).
     case prior
+    /// z from where the latents of the training files of a class lie: ``LatentDensity``.
+    case density
     /// z ~ q(z|x) of a real item, its deviation times the spread.
     case posterior
     /// z on the line between the posterior means of two real items of one class.
@@ -15,7 +17,7 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
     /// Real items that one draw needs.
     public var parentCount: Int {
         switch self {
-        case .prior: 0
+        case .prior, .density: 0
         case .posterior: 1
         case .interpolate: 2
         }
@@ -79,10 +81,13 @@ public final class Augmenter {
     private let file: ModelFile
     private let model: VAE
     private let configuration: Configuration
+    private let density: LatentDensity?
+    private let labelling: Labelling
 
     /// Makes an augmenter; the model stays on the calling thread.
     ///
-    /// - Throws: ``LatentError`` `.usage` for a model that reads what no file can be made of
+    /// - Throws: ``LatentError`` `.usage` for a model that reads what no file can be made of, that has
+    ///   no density where it is asked for, or does not know the labels
     public init(file: ModelFile, model: VAE, configuration: Configuration) throws(LatentError) {
         guard file.record.preprocessing.isInvertible else {
             let name = file.record.preprocessing.viewName
@@ -94,6 +99,16 @@ public final class Augmenter {
         self.file = file
         self.model = model
         self.configuration = configuration
+        density = configuration.method == .density ? try LatentDensity(file) : nil
+        guard configuration.method != .density || density != nil else {
+            throw LatentError(
+                .usage, "the model has no density of its latents",
+                hint: "use --method prior, or train again with --for augmentation")
+        }
+        labelling = try Labelling(
+            density == nil
+                ? model.configuration.conditioning : LatentDensity.groups(of: file.record),
+            assignments: configuration.assignments, density: density)
     }
 
     private struct Prepared: Sendable {
@@ -126,8 +141,7 @@ public final class Augmenter {
     ) throws {
         let schedule = try ParentSchedule(
             parents, method: configuration.method, seed: configuration.seed)
-        let labelling = try Labelling(
-            model.configuration.conditioning, assignments: configuration.assignments)
+        let labelling = labelling
         let preprocessing = file.record.preprocessing
         let gate = LargeFileGate()
         let reader = ReadAhead(
@@ -151,7 +165,8 @@ public final class Augmenter {
                 draw: draw, windows: windows, failure: nil, parentCodes: parentCodes,
                 codes: labelling.codes(parent: parentCodes.first, draw: draw.index))
         }
-        let renderer = Renderer(file: file, configuration: configuration)
+        let renderer = Renderer(
+            file: file, configuration: configuration, conditioning: labelling.conditioning)
         var failedPaths: Set<String> = []
         var failuresInARow = 0
         var remaining = configuration.count
@@ -214,6 +229,15 @@ public final class Augmenter {
                 z = try model.priorLatents(
                     noise: noiseTensor * configuration.spread, choices: choices,
                     condition: condition)
+            case .density:
+                let top = density?.draws(
+                    groups: codes.map(labelling.group),
+                    noise: noise.map { $0 * Float(configuration.spread) }, noiseCount: latentCount,
+                    choices: choices)
+                z = try model.latents(
+                    below: Tensor(top ?? [], shape: [total, model.configuration.latentCount])
+                        .to(model.device),
+                    noise: noiseTensor * configuration.spread, condition: condition)
             case .posterior:
                 z = try encode(
                     chunk, parent: 0, counts: counts, noise: noiseTensor * configuration.spread)
@@ -264,7 +288,9 @@ private struct Labelling: Sendable {
     /// Combinations that training saw and that fit what is assigned.
     let combinations: [[Int]]
 
-    init(_ conditioning: Conditioning?, assignments: [String: String]) throws(LatentError) {
+    init(
+        _ conditioning: Conditioning?, assignments: [String: String], density: LatentDensity?
+    ) throws(LatentError) {
         guard let conditioning else {
             guard assignments.isEmpty else {
                 throw LatentError(
@@ -277,16 +303,20 @@ private struct Labelling: Sendable {
         let assigned = try conditioning.codes(ofAssignments: assignments)
         self.conditioning = conditioning
         self.assigned = assigned
-        let fitting = conditioning.combinations.filter { codes in
+        let fitting = conditioning.combinations.enumerated().filter { index, codes in
             zip(codes, assigned).allSatisfy { $1 == nil || $0 == $1 }
-        }
-        // A combination that training never saw may still be asked for whole.
+                && (density.map { $0.mixtures[index] != nil } ?? true)
+        }.map(\.element)
+        // A combination that training never saw may still be asked for whole, but has no density.
         let whole = assigned.compactMap { $0 }
-        combinations = fitting.isEmpty && whole.count == assigned.count ? [whole] : fitting
+        let isWhole = density == nil && whole.count == assigned.count
+        combinations = fitting.isEmpty && isWhole ? [whole] : fitting
         guard !combinations.isEmpty else {
             throw LatentError(
                 .usage, "no training file had these labels together",
-                hint: "give a value of each of \(conditioning.names.joined(separator: ", "))")
+                hint: density == nil
+                    ? "give a value of each of \(conditioning.names.joined(separator: ", "))"
+                    : "give others, or use --method prior")
         }
     }
 
@@ -298,5 +328,10 @@ private struct Labelling: Sendable {
         guard conditioning != nil else { return [] }
         guard let parent else { return combinations[draw % combinations.count] }
         return zip(parent, assigned).map { $1 ?? $0 }
+    }
+
+    /// Which of the combinations of training codes are.
+    func group(_ codes: [Int]) -> Int {
+        conditioning?.combinations.firstIndex(of: codes) ?? 0
     }
 }

@@ -24,7 +24,7 @@ struct ParentSchedule: Sendable {
         if method == .interpolate {
             usable = usable.filter { (classmates[items[$0].label]?.count ?? 0) >= 2 }
         }
-        guard method == .prior || !usable.isEmpty else {
+        guard method.parentCount == 0 || !usable.isEmpty else {
             throw LatentError(
                 .usage,
                 items.isEmpty

@@ -18,6 +18,8 @@ struct Renderer: Sendable {
 
     let file: ModelFile
     let configuration: Augmenter.Configuration
+    /// The labels that codes are of.
+    let conditioning: Conditioning?
 
     func render(_ job: Job) throws -> SyntheticItem {
         let record = file.record
@@ -30,12 +32,12 @@ struct Renderer: Sendable {
         }
         return SyntheticItem(
             bytes: bytes, fileExtension: record.preprocessing.domain == .image ? "png" : "wav",
-            label: record.configuration.conditioning?.label(of: job.codes)
+            label: conditioning?.label(of: job.codes)
                 ?? job.draw.parents.first?.label
                 ?? (record.labels.count == 1 ? record.labels.first : nil),
             parents: zip(job.draw.parents, job.parents).map { .init(path: $0.path, hash: $1.hash) },
             drawIndex: job.draw.index, mix: job.mix,
-            attributes: record.configuration.conditioning?.values(of: job.codes) ?? [:])
+            attributes: conditioning?.values(of: job.codes) ?? [:])
     }
 
     private func image(_ job: Job, view: PixelView) throws -> Image {

@@ -55,6 +55,12 @@ public struct Conditioning: Codable, Sendable, Equatable {
         try validate()
     }
 
+    /// Classes, sorted, as the one attribute `class`.
+    init(classes: [String]) {
+        attributes = [Attribute(name: "class", values: classes)]
+        combinations = classes.indices.map { [$0] }
+    }
+
     /// Checks what a file may have got wrong.
     func validate() throws(LatentError) {
         for attribute in attributes {

@@ -166,9 +166,12 @@ public struct ModelFile: Sendable {
     }
 
     /// Makes a file from the networks of each view and what is fitted to them.
-    init(record: ModelRecord, parts: [(model: VAE, fitted: FittedScores)]) throws {
+    init(
+        record: ModelRecord, parts: [(model: VAE, fitted: FittedScores)],
+        density: LatentDensity? = nil
+    ) throws {
         self.record = record
-        weights = [:]
+        weights = density?.tensors() ?? [:]
         for (index, part) in parts.enumerated() {
             var own = try part.model.parameters.values()
             own[Self.logScalePath] = HostTensor(
@@ -280,6 +283,14 @@ public struct ModelFile: Sendable {
         weights = contents.tensors
     }
 
+    /// Whether it says where the latents of the training files lie, for ``LatentSampling/density``.
+    public var hasDensity: Bool { weights.keys.contains(where: LatentDensity.owns) }
+
+    /// Gaussians of the density of each class or combination of labels; nil without a density.
+    public var densityComponentCounts: [Int]? {
+        (try? LatentDensity(self))?.mixtures.map { $0?.weights.count ?? 0 }
+    }
+
     /// The scores that the model gives, also those that have to be asked for.
     public var scoreKinds: Set<ScoreKind> {
         Set(ScoreKind.allCases.filter { (try? check($0)) != nil })
@@ -332,7 +343,8 @@ public struct ModelFile: Sendable {
     ) throws -> VAE {
         let model = try VAE(configuration, device: device, seed: 0)
         do {
-            try model.parameters.load(weights.filter { !FittedScores.owns($0.key) })
+            try model.parameters.load(
+                weights.filter { !FittedScores.owns($0.key) && !LatentDensity.owns($0.key) })
         } catch {
             throw LatentError(.model, error.message, hint: "train the model again")
         }

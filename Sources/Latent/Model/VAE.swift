@@ -130,6 +130,12 @@ public final class VAE {
         return try infer(x, condition: condition, noise: drawn).z
     }
 
+    /// q(z|x) of windows, of a hierarchical model that of the top layer, [B, D].
+    func topPosterior(of x: Tensor, condition: Tensor?) throws -> Posterior {
+        let noise = try Tensor.zeros(shape: [x.shape[0], noiseCount], device: device)
+        return try infer(x, condition: condition, noise: noise).layers[0].posterior
+    }
+
     /// z ~ p(z): from standard normal noise [N, D] and uniform numbers in 0…1, [N].
     public func priorLatents(
         noise: Tensor, choices: [Float], condition: Tensor? = nil
@@ -137,9 +143,12 @@ public final class VAE {
         try latents.prior(noise: noise, choices: choices, condition: condition)
     }
 
-    /// z with its top layer as given and the layers below at the means of their priors, [N, D].
-    func expectedLatents(below z: Tensor, condition: Tensor? = nil) throws -> Tensor {
-        try latents.completed(z, condition: condition)
+    /// z with its top layer as given and the layers below drawn from their priors by noise [N, D], or
+    /// at their means without, [N, D].
+    func latents(
+        below z: Tensor, noise: Tensor? = nil, condition: Tensor? = nil
+    ) throws -> Tensor {
+        try latents.completed(z, noise: noise, condition: condition)
     }
 
     /// p(x|z): [N, D] → distribution over [N, C, H, W].
@@ -310,5 +319,5 @@ enum Stream: UInt64 {
     case weights = 1
     case split, order, trainingNoise, heldOutNoise, scoring, augmentation, parents, phases
     case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents, fittedScores
-    case resampling
+    case resampling, latentDensity
 }

@@ -239,7 +239,7 @@ final class TrainingReport {
         var z = try Tensor(rows, shape: [rowCount, model.noiseCount]).to(model.device)
         if model.configuration.layerCount > 1 {
             // What lies below the top is what its prior expects.
-            z = try model.expectedLatents(below: z, condition: condition)
+            z = try model.latents(below: z, condition: condition)
         }
         let decoded = try maps(model.decode(z, condition: condition).mean, model)
         return try .traversals(

@@ -188,12 +188,18 @@ struct LadderLatents: LatentStructure {
         }
     }
 
-    func completed(_ z: Tensor, condition: Tensor?) throws -> Tensor {
+    func completed(_ z: Tensor, noise: Tensor?, condition: Tensor?) throws -> Tensor {
         let top = try z.narrowed(axis: 1, start: 0, length: topCount)
         var parts = [top]
-        _ = try descend(from: top, condition: condition) { _, _, prior in
-            parts.append(prior.mean)
-            return prior.mean
+        _ = try descend(from: top, condition: condition) { draw, _, prior in
+            let below =
+                try noise.map {
+                    try prior.sample(
+                        noise: $0.narrowed(
+                            axis: 1, start: draw.range.lowerBound, length: draw.range.count))
+                } ?? prior.mean
+            parts.append(below)
+            return below
         }
         return try Tensor.concatenated(parts, axis: 1)
     }

@@ -27,8 +27,11 @@ protocol LatentStructure {
     /// Draws z ~ p(z) from standard normal noise [N, D] and uniform numbers 0…1, [N].
     func prior(noise: Tensor, choices: [Float], condition: Tensor?) throws -> Tensor
 
-    /// z with its top layer as it is and the layers below at the means of their priors, [N, D].
-    func completed(_ z: Tensor, condition: Tensor?) throws -> Tensor
+    /// z with its top layer as it is and the layers below drawn from their priors by standard normal
+    /// noise, or at their means without, [N, D].
+    ///
+    /// Of z and of noise, [N, D], what is of the layers it is not needed for is not looked at.
+    func completed(_ z: Tensor, noise: Tensor?, condition: Tensor?) throws -> Tensor
 
     /// The same with what does not depend on the input computed once, for as long as the weights do
     /// not change.
@@ -41,7 +44,7 @@ protocol LatentStructure {
 extension LatentStructure {
     func settled() throws -> any LatentStructure { self }
 
-    func completed(_ z: Tensor, condition: Tensor?) throws -> Tensor { z }
+    func completed(_ z: Tensor, noise: Tensor?, condition: Tensor?) throws -> Tensor { z }
 }
 
 /// How an inference departs from what the encoder says of a window; by itself not at all.
