@@ -1,6 +1,7 @@
 // Operations: unwrap, call, wrap.
 
 #include "Guard.hpp"
+#include "Kernels/ProductLayers.hpp"
 
 using lt::guarded;
 using lt::wrap;
@@ -140,8 +141,15 @@ LTStatus LTMatMul(const LTTensor *a, const LTTensor *b, LTTensor **out) {
     return yields(out, [&] { return at::matmul(a->value, b->value); });
 }
 
-LTStatus LTLinear(const LTTensor *x, const LTTensor *weight, const LTTensor *bias, LTTensor **out) {
-    return yields(out, [&] { return at::linear(x->value, weight->value, optional(bias)); });
+LTStatus LTLinear(const LTTensor *x, const LTTensor *weight, const LTTensor *bias, bool rectified,
+                  LTTensor **out) {
+    return yields(out, [&] {
+        if (lt::uses_products(x->value)) {
+            return lt::product_linear(x->value, weight->value, optional(bias), rectified);
+        }
+        auto y = at::linear(x->value, weight->value, optional(bias));
+        return rectified ? at::relu(y) : y;
+    });
 }
 
 LTStatus LTConv1d(const LTTensor *x, const LTTensor *weight, const LTTensor *bias, int64_t stride,
@@ -159,16 +167,26 @@ LTStatus LTConvTranspose1d(const LTTensor *x, const LTTensor *weight, const LTTe
 }
 
 LTStatus LTConv2d(const LTTensor *x, const LTTensor *weight, const LTTensor *bias, int64_t stride,
-                  int64_t padding, LTTensor **out) {
+                  int64_t padding, bool rectified, LTTensor **out) {
     return yields(out, [&] {
-        return at::conv2d(x->value, weight->value, optional(bias), stride, padding);
+        if (lt::uses_products(x->value)) {
+            return lt::product_convolution(x->value, weight->value, optional(bias), stride, padding,
+                                           false, rectified);
+        }
+        auto y = at::conv2d(x->value, weight->value, optional(bias), stride, padding);
+        return rectified ? at::relu(y) : y;
     });
 }
 
 LTStatus LTConvTranspose2d(const LTTensor *x, const LTTensor *weight, const LTTensor *bias,
-                           int64_t stride, int64_t padding, LTTensor **out) {
+                           int64_t stride, int64_t padding, bool rectified, LTTensor **out) {
     return yields(out, [&] {
-        return at::conv_transpose2d(x->value, weight->value, optional(bias), stride, padding);
+        if (lt::uses_products(x->value)) {
+            return lt::product_convolution(x->value, weight->value, optional(bias), stride, padding,
+                                           true, rectified);
+        }
+        auto y = at::conv_transpose2d(x->value, weight->value, optional(bias), stride, padding);
+        return rectified ? at::relu(y) : y;
     });
 }
 

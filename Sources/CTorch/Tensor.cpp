@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "Guard.hpp"
+#include "Kernels/Products.hpp"
 
 #include <ATen/autocast_mode.h>
 
@@ -79,6 +80,8 @@ bool LTDeviceIsAvailable(const char *name) {
 LTStatus LTUseDeterministicAlgorithms(void) {
     return guarded([] { at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true); });
 }
+
+bool LTHasBFloat16(void) { return lt::products::available(); }
 
 bool LTSetBFloat16(bool enabled) {
     bool before = at::autocast::is_autocast_enabled(at::kCPU);

@@ -1,8 +1,10 @@
 import CTorch
 
-/// x Wᵀ + b: [B, I], [O, I], [O] → [B, O].
-public func linear(_ x: Tensor, weight: Tensor, bias: Tensor?) throws(TorchError) -> Tensor {
-    try Tensor.make { LTLinear(x.handle, weight.handle, bias?.handle, $0) }
+/// x Wᵀ + b: [B, I], [O, I], [O] → [B, O]; where `rectified`, the larger of that and 0.
+public func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, rectified: Bool = false
+) throws(TorchError) -> Tensor {
+    try Tensor.make { LTLinear(x.handle, weight.handle, bias?.handle, rectified, $0) }
 }
 
 /// A one-dimensional convolution: [N, I, S], [O, I, K], [O] → [N, O, S'].
@@ -23,21 +25,24 @@ public func convTranspose1d(
     }
 }
 
-/// A two-dimensional convolution: [N, I, H, W], [O, I, K, K], [O] → [N, O, H', W'].
+/// A two-dimensional convolution: [N, I, H, W], [O, I, K, K], [O] → [N, O, H', W']; where
+/// `rectified`, the larger of that and 0.
 public func conv2d(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, stride: Int, padding: Int
+    _ x: Tensor, weight: Tensor, bias: Tensor?, stride: Int, padding: Int, rectified: Bool = false
 ) throws(TorchError) -> Tensor {
     try Tensor.make {
-        LTConv2d(x.handle, weight.handle, bias?.handle, Int64(stride), Int64(padding), $0)
+        LTConv2d(
+            x.handle, weight.handle, bias?.handle, Int64(stride), Int64(padding), rectified, $0)
     }
 }
 
 /// The transpose of ``conv2d(_:weight:bias:stride:padding:)``: [N, I, H, W], [I, O, K, K], [O].
 public func convTranspose2d(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, stride: Int, padding: Int
+    _ x: Tensor, weight: Tensor, bias: Tensor?, stride: Int, padding: Int, rectified: Bool = false
 ) throws(TorchError) -> Tensor {
     try Tensor.make {
-        LTConvTranspose2d(x.handle, weight.handle, bias?.handle, Int64(stride), Int64(padding), $0)
+        LTConvTranspose2d(
+            x.handle, weight.handle, bias?.handle, Int64(stride), Int64(padding), rectified, $0)
     }
 }
 

@@ -12,9 +12,11 @@ public struct Linear {
         bias = try scope.uniform("bias", shape: [outputs], bound: bound)
     }
 
-    /// [B, inputs] → [B, outputs].
-    public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
-        try linear(x, weight: weight, bias: bias)
+    /// [B, inputs] → [B, outputs]; where `rectified`, with ReLU.
+    public func callAsFunction(
+        _ x: Tensor, rectified: Bool = false
+    ) throws(TorchError) -> Tensor {
+        try linear(x, weight: weight, bias: bias, rectified: rectified)
     }
 }
 
@@ -55,9 +57,11 @@ public struct HalvingConvolution {
         bias = try scope.uniform("bias", shape: [outputs], bound: bound)
     }
 
-    /// [B, inputs, H, W] → [B, outputs, H/2, W/2].
-    public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
-        try conv2d(x, weight: weight, bias: bias, stride: 2, padding: 1)
+    /// [B, inputs, H, W] → [B, outputs, H/2, W/2]; where `rectified`, with ReLU.
+    public func callAsFunction(
+        _ x: Tensor, rectified: Bool = false
+    ) throws(TorchError) -> Tensor {
+        try conv2d(x, weight: weight, bias: bias, stride: 2, padding: 1, rectified: rectified)
     }
 }
 
@@ -76,9 +80,12 @@ public struct DoublingConvolution {
         bias = try scope.uniform("bias", shape: [outputs], bound: bound)
     }
 
-    /// [B, inputs, H, W] → [B, outputs, 2H, 2W].
-    public func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
-        try convTranspose2d(x, weight: weight, bias: bias, stride: 2, padding: 1)
+    /// [B, inputs, H, W] → [B, outputs, 2H, 2W]; where `rectified`, with ReLU.
+    public func callAsFunction(
+        _ x: Tensor, rectified: Bool = false
+    ) throws(TorchError) -> Tensor {
+        try convTranspose2d(
+            x, weight: weight, bias: bias, stride: 2, padding: 1, rectified: rectified)
     }
 }
 

@@ -37,6 +37,8 @@ LTStatus LTUseDeterministicAlgorithms(void);
 /// Makes matrix products and convolutions of this thread work in bfloat16 (libtorch's autocast);
 /// gives whether they did.
 bool LTSetBFloat16(bool enabled);
+/// Whether the processor multiplies bfloat16 in vectors, so that layers are made of our products.
+bool LTHasBFloat16(void);
 
 // Creation, host copies, properties
 LTStatus LTTensorFromFloats(const float *_Nullable data, const int64_t *_Nonnull shape, size_t rank,
@@ -119,17 +121,17 @@ LTStatus LTCholesky(LTIn a, LTOut out);
 /// X with A·X = B for lower triangular A, of each matrix of [..., n, n] and [..., n, m].
 LTStatus LTSolveLowerTriangular(LTIn a, LTIn b, LTOut out);
 
-// Layers
+// Layers; a rectified one gives the larger of its sums and 0.
 LTStatus LTMatMul(LTIn a, LTIn b, LTOut out);
-LTStatus LTLinear(LTIn x, LTIn weight, const LTTensor *_Nullable bias, LTOut out);
+LTStatus LTLinear(LTIn x, LTIn weight, const LTTensor *_Nullable bias, bool rectified, LTOut out);
 LTStatus LTConv1d(LTIn x, LTIn weight, const LTTensor *_Nullable bias, int64_t stride,
                   int64_t padding, LTOut out);
 LTStatus LTConvTranspose1d(LTIn x, LTIn weight, const LTTensor *_Nullable bias, int64_t stride,
                            int64_t padding, LTOut out);
 LTStatus LTConv2d(LTIn x, LTIn weight, const LTTensor *_Nullable bias, int64_t stride,
-                  int64_t padding, LTOut out);
+                  int64_t padding, bool rectified, LTOut out);
 LTStatus LTConvTranspose2d(LTIn x, LTIn weight, const LTTensor *_Nullable bias, int64_t stride,
-                           int64_t padding, LTOut out);
+                           int64_t padding, bool rectified, LTOut out);
 /// Element losses of Bernoulli logits: max(l, 0) - l * x + log(1 + exp(-|l|)).
 LTStatus LTBinaryCrossEntropyWithLogits(LTIn logits, LTIn target, LTOut out);
 

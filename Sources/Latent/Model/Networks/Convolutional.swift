@@ -27,15 +27,17 @@ protocol Activation {
     /// Channels, or features, that make one.
     static var inputCount: Int { get }
 
-    /// [B, K · ``inputCount``, …] → [B, K, …].
-    static func apply(_ h: Tensor) throws -> Tensor
+    /// What a layer gives, which it may rectify itself, [B, K · ``inputCount``, …] → [B, K, …].
+    static func apply(_ layer: (_ rectified: Bool) throws -> Tensor) throws -> Tensor
 }
 
 /// max(h, 0).
 enum Rectifier: Activation {
     static let inputCount = 1
 
-    static func apply(_ h: Tensor) throws -> Tensor { try h.relu() }
+    static func apply(_ layer: (_ rectified: Bool) throws -> Tensor) throws -> Tensor {
+        try layer(true)
+    }
 }
 
 /// 4×4 convolutions of stride 2, each with an activation.
@@ -56,7 +58,9 @@ struct ConvolutionalEncoder<Between: Activation>: EncoderNetwork {
 
     func callAsFunction(_ x: Tensor) throws -> Tensor {
         var h = x
-        for layer in layers { h = try Between.apply(layer(h)) }  // [B, width, H/2, W/2] …
+        for layer in layers {  // [B, width, H/2, W/2] …
+            h = try Between.apply { try layer(h, rectified: $0) }
+        }
         return try h.reshaped([x.shape[0], -1])
     }
 }
@@ -87,11 +91,10 @@ struct ConvolutionalDecoder<Between: Activation>: DecoderNetwork {
     }
 
     func callAsFunction(_ z: Tensor) throws -> Tensor {
-        var h = try Between.apply(first(z)).reshaped(innerShape)
-        for (index, layer) in layers.enumerated() {
-            h = try layer(h)  // [B, width, 2H, 2W] …
-            if index + 1 < layers.count { h = try Between.apply(h) }
+        var h = try Between.apply { try first(z, rectified: $0) }.reshaped(innerShape)
+        for layer in layers.dropLast() {  // [B, width, 2H, 2W] …
+            h = try Between.apply { try layer(h, rectified: $0) }
         }
-        return h
+        return try layers.last.map { try $0(h) } ?? h
     }
 }

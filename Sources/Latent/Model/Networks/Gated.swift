@@ -26,7 +26,8 @@ struct GatedNetwork: Network {
 enum Gate: Activation {
     static let inputCount = 2
 
-    static func apply(_ h: Tensor) throws -> Tensor {
+    static func apply(_ layer: (_ rectified: Bool) throws -> Tensor) throws -> Tensor {
+        let h = try layer(false)
         let width = h.shape[1] / 2
         return try h.narrowed(axis: 1, start: 0, length: width)
             * h.narrowed(axis: 1, start: width, length: width).sigmoid()
