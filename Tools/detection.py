@@ -1,7 +1,7 @@
 """One class normal, the others anomalous: AUROC of `latent score` beside a PCA floor.
 
     ./.libtorch-python Tools/detection.py DATA [--classes 0,1,…] [--seeds 1] [--samples N]
-        [--workers N] [--held-out] [--floors] [-- TRAIN OPTIONS]
+        [--workers N] [--held-out] [--floors] [--peers] [-- TRAIN OPTIONS]
 
 DATA has train/CLASS/FILE and test/CLASS/FILE, PNG or WAV. For each class one model is trained on
 train/CLASS with the same settings and scores all of test/; other classes are anomalous. Printed for
@@ -17,6 +17,9 @@ With --floors simple methods are fitted to the very windows that the model's fir
 training files, as kept in the model: the error after 24 principal components, the distance to the three
 nearest, the residual of a local linear embedding by 30 neighbours, and an isolation forest; windows
 become a file as in the model.
+
+With --peers other detectors are fitted to the same files, and stand in the table with their seconds:
+an isolation forest, PyOD's VAE, and a plain convolutional VAE; see Tools/peers.py.
 
 The floor: reconstruction error after 24 principal components of the training class; images as they
 are, resized to 32x32; recordings as 32 log-mel bands stretched to 32 frames.
@@ -55,8 +58,8 @@ def auroc(normal, anomalous):
     return (ranks[n:].sum() - m * (m + 1) / 2) / (n * m)
 
 
-def image_features(path):
-    picture = Image.open(path).convert("L").resize((32, 32), Image.BILINEAR)
+def image_features(path, side=32):
+    picture = Image.open(path).convert("L").resize((side, side), Image.BILINEAR)
     return np.asarray(picture, np.float64).ravel() / 255
 
 
@@ -85,6 +88,11 @@ def audio_features(path):
     return (logs[low] * (1 - weight) + logs[high] * weight).ravel()
 
 
+def features(path, side=32):
+    """A file as a square map, flat; recordings have 32 bands and frames whatever the side."""
+    return audio_features(path) if path.suffix == ".wav" else image_features(path, side)
+
+
 def shortened(data, folder, samples):
     """A copy of the recordings with their first samples alone."""
     for path in sorted(data.rglob("*.wav")):
@@ -102,15 +110,15 @@ def normals(data, name, held_out):
         for path in folder.iterdir())
 
 
-def floor(data, name, tests, held_out):
-    def features(path):
-        return audio_features(path) if path.suffix == ".wav" else image_features(path)
-
-    train = np.stack([features(p) for p in normals(data, name, held_out)])
-    mean = train.mean(0)
-    components = np.linalg.svd(train - mean, full_matrices=False)[2][:24]
-    test = np.stack([features(p) for p in tests]) - mean
-    return ((test - test @ components.T @ components) ** 2).sum(1)
+def floor(train, tests):
+    """Error of the test files after 24 principal components, and seconds of reading and fitting."""
+    start = time.time()
+    x = np.stack([features(path) for path in train])
+    mean = x.mean(0)
+    components = np.linalg.svd(x - mean, full_matrices=False)[2][:24]
+    seconds = time.time() - start
+    test = np.stack([features(path) for path in tests]) - mean
+    return ((test - test @ components.T @ components) ** 2).sum(1), seconds
 
 
 def embedded(train, x, nearest, regularisation=1e-2):
@@ -150,7 +158,12 @@ def floors_on_view(model, paths):
     return {name: np.array(values) for name, values in scores.items()}
 
 
-def one_class(data, name, seed, held_out, with_floors, options):
+def trained(data, name, seed, held_out, options, on_model=lambda model, rows: None):
+    """Trains on a class, or on all others, and scores the test files.
+
+    Returned are the score lines, the record of the model, the seconds of training, and what `on_model`
+    makes of the model file and the lines while the file is there.
+    """
     with tempfile.TemporaryDirectory() as folder:
         model = f"{folder}/model.safetensors"
         start = time.time()
@@ -167,18 +180,34 @@ def one_class(data, name, seed, held_out, with_floors, options):
             [LATENT, "inspect", model, "--format", "json"], check=True, capture_output=True,
             text=True).stdout)
         rows = [json.loads(line) for line in io.StringIO(lines)]
-        on_view = floors_on_view(model, [row["path"] for row in rows]) if with_floors else {}
-    is_normal = np.array([(row["label"] == name) != held_out for row in rows])
-    score = np.array([row["score"] for row in rows])
+        return rows, record, seconds, on_model(model, rows)
 
-    def figure(name):
-        return np.array([row["components"].get(name, np.nan) for row in rows], float)
 
-    def auroc_of(values):
-        return (
-            auroc(values[is_normal], values[~is_normal]) if np.isfinite(values).all() else np.nan)
+def normal_rows(rows, name, held_out):
+    """Which lines are of normal files."""
+    return np.array([(row["label"] == name) != held_out for row in rows])
 
-    floors = floor(data, name, [pathlib.Path(row["path"]) for row in rows], held_out)
+
+def auroc_of(values, is_normal):
+    return auroc(values[is_normal], values[~is_normal]) if np.isfinite(values).all() else np.nan
+
+
+def components(rows, name):
+    return np.array([row["components"].get(name, np.nan) for row in rows], float)
+
+
+def one_class(data, name, seed, args, options):
+    rows, record, seconds, on_view = trained(
+        data, name, seed, args.held_out, options,
+        lambda model, rows: floors_on_view(model, [row["path"] for row in rows])
+        if args.floors else {})
+    is_normal = normal_rows(rows, name, args.held_out)
+    train = normals(data, name, args.held_out)
+    tests = [pathlib.Path(row["path"]) for row in rows]
+    others = {"PCA of the files": floor(train, tests)}
+    if args.peers:
+        import peers
+        others |= peers.scores(features, train, tests, seed)
     flagged = np.array([bool(row["anomaly"]) for row in rows])[is_normal].sum()
     calibration = len(record["calibration"]["scoresByKind"][rows[0]["kind"]])
     rate = record["calibration"]["falseAlarmRate"]
@@ -187,14 +216,20 @@ def one_class(data, name, seed, held_out, with_floors, options):
     if rank:
         spread = betabinom(int(is_normal.sum()), rank, calibration + 1 - rank)
         interval = (spread.ppf(0.025), spread.ppf(0.975))
+    methods = {
+        "default score": (np.array([row["score"] for row in rows]), seconds),
+        "reconstruction probability": (-components(rows, "reconstruction_nats"), seconds),
+        "neighbours": (components(rows, "neighbours"), seconds),
+        "mixture": (components(rows, "mixture"), seconds),
+        **{f"{name} on the view": (values, np.nan) for name, values in on_view.items()},
+        **others,
+    }
     return dict(
-        name=name, seed=seed, auroc=auroc_of(score),
-        probability=auroc_of(-figure("reconstruction_nats")),
-        neighbours=auroc_of(figure("neighbours")), mixture=auroc_of(figure("mixture")),
-        on_view={name: auroc_of(values) for name, values in on_view.items()},
-        floor=auroc_of(floors), flagged=int(flagged),
-        normals=int(is_normal.sum()), low=int(interval[0]), high=int(interval[1]),
-        calibration=calibration, rate=rate, seconds=seconds,
+        name=name, seed=seed,
+        auroc={key: auroc_of(values, is_normal) for key, (values, _) in methods.items()},
+        seconds={key: seconds for key, (_, seconds) in methods.items()},
+        flagged=int(flagged), normals=int(is_normal.sum()), low=int(interval[0]),
+        high=int(interval[1]), calibration=calibration, rate=rate,
         epochs=len(record["training"]["epochs"]))
 
 
@@ -213,47 +248,43 @@ def main():
         "--held-out", action="store_true", help="all classes but one are normal")
     parser.add_argument(
         "--floors", action="store_true", help="also simple methods on the view of the model")
+    parser.add_argument(
+        "--peers", action="store_true", help="also other detectors, as Tools/peers.py has them")
     parser.add_argument("--workers", type=int, default=1, help="classes at once")
     args = parser.parse_args(arguments)
     names = args.classes.split(",") if args.classes else sorted(
         p.name for p in (args.data / "train").iterdir())
     print(f"{args.data.name}: latent train {' '.join(options) or '(defaults)'}")
+    shown = ("default score", "reconstruction probability", "neighbours", "mixture", "PCA of the files")
     print(
         f"{'held out' if args.held_out else 'normal  '}    score         RP  neighbours  mixture"
-        "  PCA floor  flagged normals (95 % interval)   s"
-        "  epochs")
+        "        PCA  flagged normals (95 % interval)   s  epochs")
     results = []
     folder = tempfile.TemporaryDirectory()
     if args.samples:
         args.data = shortened(args.data, pathlib.Path(folder.name), args.samples)
     runs = [(name, seed) for seed in range(args.seeds) for name in names]
     with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
-        for r in pool.map(lambda run: one_class(args.data, *run, args.held_out, args.floors, options), runs):
+        for r in pool.map(lambda run: one_class(args.data, *run, args, options), runs):
             results.append(r)
             print(
-                f"{r['name']:8} {r['auroc']:8.4f} {r['probability']:10.4f} {r['neighbours']:11.4f} "
-                f"{r['mixture']:8.4f} {r['floor']:10.4f}  "
-                f"{r['flagged']:3}/{r['normals']} ({r['low']}–{r['high']}) at {r['rate']} from "
-                f"{r['calibration']:3} {r['seconds']:8.1f} {r['epochs']:4}", flush=True)
+                f"{r['name']:8} " + "  ".join(f"{r['auroc'][key]:9.4f}" for key in shown)
+                + f"  {r['flagged']:3}/{r['normals']} ({r['low']}–{r['high']}) at {r['rate']} from "
+                f"{r['calibration']:3} {r['seconds']['default score']:8.1f} {r['epochs']:4}",
+                flush=True)
     inside = sum(r["low"] <= r["flagged"] <= r["high"] for r in results)
     share = sum(r["flagged"] for r in results) / sum(r["normals"] for r in results)
-    keys = ("auroc", "probability", "neighbours", "mixture", "floor", "seconds")
-    mean = {k: np.mean([r[k] for r in results]) for k in keys}
-    print(
-        f"mean     {mean['auroc']:8.4f} {mean['probability']:10.4f} {mean['neighbours']:11.4f} "
-        f"{mean['mixture']:8.4f} {mean['floor']:10.4f}  {100 * share:.1f} % flagged, {inside} of {len(results)} inside "
-        f"{mean['seconds']:10.1f}")
-    for key in results[0]["on_view"]:
-        print(f"on the view, {key:16} {np.mean([r['on_view'][key] for r in results]):8.4f}")
-    print(f"worst    {min(r['auroc'] for r in results):8.4f}")
-    if args.seeds > 1:
-        spread = {
-            k: np.std(
-                [np.mean([r[k] for r in results if r["seed"] == s]) for s in range(args.seeds)],
-                ddof=1) for k in ("auroc", "probability", "neighbours")}
+    print(f"{100 * share:.1f} % of normal files flagged, {inside} of {len(results)} inside")
+    print(f"\n{'method':30}    mean   worst{'  seeds ±' if args.seeds > 1 else ''}  train s")
+    for key in results[0]["auroc"]:
+        values = [r["auroc"][key] for r in results]
+        by_seed = [
+            np.mean([r["auroc"][key] for r in results if r["seed"] == s]) for s in range(args.seeds)]
+        spread = f"{np.std(by_seed, ddof=1):9.4f}" if args.seeds > 1 else ""
+        seconds = np.mean([r["seconds"][key] for r in results])
         print(
-            f"seeds ± {spread['auroc']:9.4f} {spread['probability']:10.4f} "
-            f"{spread['neighbours']:11.4f}")
+            f"{key:30} {np.mean(values):7.4f} {min(values):7.4f}{spread} "
+            + (f"{seconds:8.1f}" if np.isfinite(seconds) else ""))
 
 
 if __name__ == "__main__":
