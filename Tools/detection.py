@@ -5,21 +5,23 @@
 
 DATA has train/CLASS/FILE and test/CLASS/FILE, PNG or WAV. For each class one model is trained on
 train/CLASS with the same settings and scores all of test/; other classes are anomalous. Printed for
-each class and on average: AUROC of the score that the model chose, of the pure reconstruction
-probability, of the distance to the nearest training windows in the view that the model reads, of the
-mixture of small networks where the model has one, and of the floor; and the share of fresh normal files that is flagged at the stated false-alarm rate, with
-the 95 % interval that the calibration and test sizes allow (beta-binomial). With --samples recordings
-are cut to so many first, where their length gives the class away; with --seeds each class is trained
-so often, and standard deviations over the seeds are printed. With --held-out it is the other way round:
-one model is trained on all classes but one (--for detection), which is anomalous.
+each class: AUROC of the score that the model chose, of the pure reconstruction probability, of the
+distance to the nearest training windows in the view that the model reads, of the mixture of small
+networks where the model has one, and of a floor; and the share of fresh normal files that is flagged at
+the stated false-alarm rate, with the 95 % interval that the calibration and test sizes allow
+(beta-binomial). Then a table of all methods: mean over classes and seeds, the worst, and the seconds of
+training. With --samples recordings are cut to so many first, where their length gives the class away;
+with --seeds each class is trained so often, and standard deviations over the seeds are printed. With
+--held-out it is the other way round: one model is trained on all classes but one (--for detection),
+which is anomalous.
 
 With --floors simple methods are fitted to the very windows that the model's first view makes of its
 training files, as kept in the model: the error after 24 principal components, the distance to the three
 nearest, the residual of a local linear embedding by 30 neighbours, and an isolation forest; windows
 become a file as in the model.
 
-With --peers other detectors are fitted to the same files, and stand in the table with their seconds:
-an isolation forest, PyOD's VAE, and a plain convolutional VAE; see Tools/peers.py.
+With --peers other detectors are fitted to the same files and stand in the table: an isolation forest,
+PyOD's VAE, and a plain convolutional VAE; see Tools/peers.py.
 
 The floor: reconstruction error after 24 principal components of the training class; images as they
 are, resized to 32x32; recordings as 32 log-mel bands stretched to 32 frames.
@@ -123,14 +125,14 @@ def floor(train, tests):
 
 def embedded(train, x, nearest, regularisation=1e-2):
     """Squared residual of each row of x as an affine combination of its nearest training rows."""
-    residuals = np.empty(len(x))
-    for index, (row, places) in enumerate(zip(x, nearest)):
-        offsets = train[places] - row
-        gram = offsets @ offsets.T
-        gram += np.eye(len(gram)) * (regularisation * np.trace(gram) / len(gram) + 1e-12)
-        weights = np.linalg.solve(gram, np.ones(len(gram)))
-        residuals[index] = (((weights / weights.sum()) @ offsets) ** 2).sum()
-    return residuals
+    offsets = train[nearest] - x[:, None]  # [n, k, D]
+    grams = offsets @ offsets.transpose(0, 2, 1)
+    count = grams.shape[1]
+    ridge = regularisation * np.trace(grams, axis1=1, axis2=2) / count + 1e-12
+    weights = np.linalg.solve(
+        grams + ridge[:, None, None] * np.eye(count), np.ones((len(x), count, 1)))[:, :, 0]
+    weights /= weights.sum(1, keepdims=True)
+    return ((weights[:, None] @ offsets)[:, 0] ** 2).sum(1)
 
 
 def floors_on_view(model, paths):
@@ -145,16 +147,21 @@ def floors_on_view(model, paths):
     scores = {}
     for path in paths:
         windows = rescore.windows_of(path, record)
-        x = windows.reshape(len(windows), -1)
-        distances = np.maximum(0, (x**2).sum(1)[:, None] + squares - 2 * x @ train.T)
-        nearest = np.argsort(distances, 1)[:, :30]
-        offsets = x - mean
-        for name, values in {
-            "PCA": ((offsets - offsets @ components.T @ components) ** 2).sum(1),
-            "neighbours": np.take_along_axis(distances, nearest[:, :3], 1).mean(1),
-            "LLE": embedded(train, x, nearest), "isolation forest": -forest.score_samples(x),
-        }.items():
-            scores.setdefault(name, []).append(rescore.aggregate(values, record["aggregate"]))
+        values = {}
+        for x in np.array_split(windows.reshape(len(windows), -1), -(-len(windows) // 512)):
+            distances = np.maximum(0, (x**2).sum(1)[:, None] + squares - 2 * x @ train.T)
+            nearest = np.argpartition(distances, 29, 1)[:, :30]
+            least = np.sort(np.take_along_axis(distances, nearest, 1), 1)[:, :3]
+            offsets = x - mean
+            for name, part in {
+                "PCA": ((offsets - offsets @ components.T @ components) ** 2).sum(1),
+                "neighbours": least.mean(1), "LLE": embedded(train, x, nearest),
+                "isolation forest": -forest.score_samples(x),
+            }.items():
+                values.setdefault(name, []).append(part)
+        for name, parts in values.items():
+            scores.setdefault(name, []).append(
+                rescore.aggregate(np.concatenate(parts), record["aggregate"]))
     return {name: np.array(values) for name, values in scores.items()}
 
 
