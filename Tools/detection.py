@@ -9,11 +9,11 @@ each class: AUROC of the score that the model chose, of the pure reconstruction 
 distance to the nearest training windows in the view that the model reads, of the mixture of small
 networks where the model has one, and of a floor; and the share of fresh normal files that is flagged at
 the stated false-alarm rate, with the 95 % interval that the calibration and test sizes allow
-(beta-binomial). Then a table of all methods: mean over classes and seeds, the worst, and the seconds of
-training. With --samples recordings are cut to so many first, where their length gives the class away;
-with --seeds each class is trained so often, and standard deviations over the seeds are printed. With
---held-out it is the other way round: one model is trained on all classes but one (--for detection),
-which is anomalous.
+(beta-binomial). Then a table of all methods: mean over classes and seeds, the worst, and the processor
+seconds of training, which do not depend on what else the machine does. With --samples recordings are
+cut to so many first, where their length gives the class away; with --seeds each class is trained so
+often, and standard deviations over the seeds are printed. With --held-out it is the other way round:
+one model is trained on all classes but one (--for detection), which is anomalous.
 
 With --floors simple methods are fitted to the very windows that the model's first view makes of its
 training files, as kept in the model: the error after 24 principal components, the distance to the three
@@ -31,6 +31,7 @@ import argparse
 import concurrent.futures
 import io
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -114,11 +115,11 @@ def normals(data, name, held_out):
 
 def floor(train, tests):
     """Error of the test files after 24 principal components, and seconds of reading and fitting."""
-    start = time.time()
+    start = time.process_time()
     x = np.stack([features(path) for path in train])
     mean = x.mean(0)
     components = np.linalg.svd(x - mean, full_matrices=False)[2][:24]
-    seconds = time.time() - start
+    seconds = time.process_time() - start
     test = np.stack([features(path) for path in tests]) - mean
     return ((test - test @ components.T @ components) ** 2).sum(1), seconds
 
@@ -168,18 +169,22 @@ def floors_on_view(model, paths):
 def trained(data, name, seed, held_out, options, on_model=lambda model, rows: None):
     """Trains on a class, or on all others, and scores the test files.
 
-    Returned are the score lines, the record of the model, the seconds of training, and what `on_model`
-    makes of the model file and the lines while the file is there.
+    Returned are the score lines, the record of the model, the processor seconds of training, and what
+    `on_model` makes of the model file and the lines while the file is there.
     """
     with tempfile.TemporaryDirectory() as folder:
         model = f"{folder}/model.safetensors"
-        start = time.time()
-        subprocess.run(
+        process = subprocess.Popen(
             [LATENT, "train", "-0", "-", "-o", model, "--quiet", "--seed", str(seed),
-             *(["--for", "detection"] if held_out else []), *options], check=True,
-            input="\0".join(map(str, normals(data, name, held_out))), text=True,
-            stderr=subprocess.DEVNULL)
-        seconds = time.time() - start
+             *(["--for", "detection"] if held_out else []), *options],
+            stdin=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
+        with process.stdin as paths:
+            paths.write("\0".join(map(str, normals(data, name, held_out))))
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, process.args)
+        seconds = usage.ru_utime + usage.ru_stime
         lines = subprocess.run(
             [LATENT, "score", "-m", model, data / "test", "--quiet"], check=True,
             capture_output=True, text=True).stdout
@@ -282,7 +287,7 @@ def main():
     inside = sum(r["low"] <= r["flagged"] <= r["high"] for r in results)
     share = sum(r["flagged"] for r in results) / sum(r["normals"] for r in results)
     print(f"{100 * share:.1f} % of normal files flagged, {inside} of {len(results)} inside")
-    print(f"\n{'method':30}    mean   worst{'  seeds ±' if args.seeds > 1 else ''}  train s")
+    print(f"\n{'method':30}    mean   worst{'  seeds ±' if args.seeds > 1 else ''}    CPU s")
     for key in results[0]["auroc"]:
         values = [r["auroc"][key] for r in results]
         by_seed = [

@@ -108,7 +108,7 @@ def forest(train, seed):
 
 
 def scores(read, train, test, seed):
-    """(scores of the test files, seconds of reading the training files and of fitting), by peer.
+    """(scores of the test files, processor seconds of reading and fitting the others), by peer.
 
     `read` makes of a path and a side a square map, flat.
     """
@@ -116,10 +116,10 @@ def scores(read, train, test, seed):
     is_large = not is_audio and max(Image.open(train[0]).size) > 64
 
     def fitted(fit, side):
-        start = time.time()
+        start = time.process_time()
         x = np.stack([read(path, side) for path in train]).reshape(len(train), side, side)
         score = fit(x)
-        seconds = time.time() - start
+        seconds = time.process_time() - start
         return score(np.stack([read(path, side) for path in test]).reshape(-1, side, side)), seconds
 
     # Two of them take their noise from PyTorch's one generator.

@@ -7,8 +7,8 @@ DATA, --samples and --held-out are as for Tools/detection.py. For each class (or
 model is trained with `auto`, then one with each of the views, alone and in pairs (of recordings without
 contrast, which is made for images); for recordings each with the level kept and removed. The view that
 auto chose is not trained again. A line for each view has the mean over classes and seeds, its gap to the
-best, the seconds of training, and the classes; the last says how far auto is from the best single view
-and from the best of all, pairs too.
+best, the processor seconds of training, and the classes; the last says how far auto is from the best
+single view and from the best of all, pairs too.
 
 The best fixed view is found on the test files, with their anomalies: no choice by normal files alone
 can be expected to beat it.

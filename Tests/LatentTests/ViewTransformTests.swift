@@ -58,6 +58,21 @@ private struct ViewCase: Decodable, Sendable, CustomTestStringConvertible {
         #expect(abs(squares - 0.25) < 1e-4)
     }
 
+    @Test("gradients do not see which channel is which, values that are only blurred do")
+    func colour() throws {
+        let x = try #require(ViewCase.all.first { $0.name == "gradients" && $0.x.shape[0] == 3 })
+            .map
+        let area = x.height * x.width
+        let turned = FeatureMap(
+            channelCount: 3, height: x.height, width: x.width,
+            values: Array(x.values[area...]) + x.values[..<area])
+        let (gradients, smooth) = (
+            try Self.transform("gradients"), try Self.transform("smooth")
+        )
+        #expect(gradients.cells(of: turned).values == gradients.cells(of: x).values)
+        #expect(smooth.cells(of: turned).values != smooth.cells(of: x).values)
+    }
+
     @Test("contrast does not see the strength of light")
     func light() throws {
         let contrast = try Self.transform("contrast")
