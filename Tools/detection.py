@@ -264,6 +264,8 @@ def main():
         "--peers", action="store_true", help="also other detectors, as Tools/peers.py has them")
     parser.add_argument("--workers", type=int, default=1, help="classes at once")
     args = parser.parse_args(arguments)
+    if args.peers:
+        import peers  # says at once what is missing
     names = args.classes.split(",") if args.classes else sorted(
         p.name for p in (args.data / "train").iterdir())
     print(f"{args.data.name}: latent train {' '.join(options) or '(defaults)'}")

@@ -25,6 +25,12 @@ from sklearn.ensemble import IsolationForest
 from torch import nn
 from torch.nn import functional
 
+try:
+    from pyod.models.vae import VAE
+except ImportError as error:
+    raise SystemExit(
+        f"PyOD: {error}; install it by: ./.libtorch-python -m pip install pyod tqdm") from None
+
 ONE_AT_A_TIME = threading.Lock()
 
 # Numbers too small to matter would make a step of the networks take twice as long.
@@ -91,11 +97,6 @@ def plain(train, is_audio, seed):
 
 
 def pyod(train, seed):
-    try:
-        from pyod.models.vae import VAE
-    except ImportError as error:
-        raise SystemExit(
-            f"PyOD: {error}; install it by: ./.libtorch-python -m pip install pyod tqdm") from None
     model = VAE(random_state=seed, verbose=0)
     model.fit(train.reshape(len(train), -1))
     return lambda test: model.decision_function(test.reshape(len(test), -1))
