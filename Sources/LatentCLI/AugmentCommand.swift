@@ -17,6 +17,7 @@ struct AugmentCommand: ParsableCommand {
               latent augment -m drawing.safetensors photos -o more -n 1000
               latent augment -m drawing.safetensors -o dreams -n 100 --method prior
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
+              latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
             """)
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The model file.", valueName: "file"))
@@ -61,6 +62,8 @@ struct AugmentCommand: ParsableCommand {
     @Flag(help: "Write into a folder that is not empty, replacing files of the same names.")
     var force = false
 
+    @OptionGroup var sharding: ShardOptions
+
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
     func validate() throws {
@@ -96,12 +99,15 @@ struct AugmentCommand: ParsableCommand {
         configuration.seed = machine.seed
         configuration.encoding = encoding
         configuration.workerCount = machine.readerCount
+        configuration.shard = sharding.shard?.shard
         configuration.assignments = condition?.values ?? [:]
         let device = try machine.start()
         let augmenter = try Augmenter(
             file: loaded.file, model: try loaded.file.model(on: device),
             configuration: configuration)
-        let folder = try OutputFolder(path: output, overwrites: force)
+        let folder = try OutputFolder(
+            path: output, shard: configuration.shard, overwrites: force)
+        let total = configuration.itemCount
 
         let interruption = Interruption()
         let startedAt = Date()
@@ -115,17 +121,17 @@ struct AugmentCommand: ParsableCommand {
             written += 1
             if interruption.isRequested {
                 throw LatentError(
-                    .interrupted, "interrupted after \(written) of \(number) files",
+                    .interrupted, "interrupted after \(written) of \(total) files",
                     hint: "the files and their manifest lines are whole; --force starts again")
             }
             console.progress {
                 let seconds = Date().timeIntervalSince(startedAt) / Double(written)
-                return "wrote \(written) of \(number) files, "
-                    + "\(Console.duration(seconds * Double(self.number - written))) left"
+                return "wrote \(written) of \(total) files, "
+                    + "\(Console.duration(seconds * Double(total - written))) left"
             }
         }
         console.clear()
-        console.note("wrote \(written) files and \(OutputFolder.manifestName) to \(output)")
+        console.note("wrote \(written) files and \(folder.manifestName) to \(output)")
         if failed > 0 {
             console.warning("\(failed) of \(parents.count) parents cannot be read")
             throw ExitStatus.badData

@@ -23,6 +23,7 @@ struct ScoreCommand: ParsableCommand {
               latent score -m m.safetensors inbox --score elbo+complexity
               inotifywait -mq -e close_write --format %w%f inbox | latent score -m m.safetensors -
               find . -name '*.png' -print0 | latent score -m m.safetensors -0 - | head
+              latent score -m m.safetensors inbox --shard 3/8 > scores-3.ndjson
               if ! latent score -m m.safetensors --exit-code new.png; then echo look; fi
             """)
 
@@ -50,6 +51,7 @@ struct ScoreCommand: ParsableCommand {
     var draws: Int?
 
     @OptionGroup var scoring: ScoringOptions
+    @OptionGroup var sharding: ShardOptions
 
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
     var format: RowFormat?
@@ -80,6 +82,8 @@ struct ScoreCommand: ParsableCommand {
             throw ValidationError(
                 "--summary has no row in \(format.rawValue); use ndjson or table.")
         }
+        try sharding.refuse(rule.fdr != nil, "--fdr", "is a verdict on all files at once")
+        try sharding.refuse(summary, "--summary", "is of all files at once")
         if let draws, !(1...1_000_000).contains(draws) {
             throw ValidationError("--draws is \(draws); it must be 1 to 1000000.")
         }
@@ -89,8 +93,9 @@ struct ScoreCommand: ParsableCommand {
         let console = Console(quiet: machine.quiet)
         let loaded = try ModelFile.read(model)
         let record = loaded.file.record
-        let inputs = try input.inputs(
+        var inputs = try input.inputs(
             of: record, groupedBy: record.calibrationGroups?.attribute)
+        inputs.shard = sharding.shard(groupSize: scoring.batch)
         let kind = score ?? record.scoreKind
         try loaded.file.check(kind, path: model)
         let rules = try rule.rules(
@@ -98,7 +103,7 @@ struct ScoreCommand: ParsableCommand {
             isNeeded: exitCode || only != nil, console: console)
         let scorer = try scoring.scorer(
             of: loaded.file, drawCount: draws, requested: [kind],
-            pause: input.isStream ? Self.pause : nil, on: machine)
+            pause: input.isStream && inputs.shard == nil ? Self.pause : nil, on: machine)
         let maps = try mapping.folder(
             for: loaded.file, model: model, inputs: input.data, scoring: scoring, on: machine)
 
@@ -140,7 +145,7 @@ struct ScoreCommand: ParsableCommand {
 
     private func conclude(_ report: ScoreReport, inputs: Inputs, console: Console) throws {
         if let note = inputs.omissions.note { console.note(note) }
-        guard report.fileCount > 0 else {
+        guard report.fileCount > 0 || inputs.omissions.otherShardCount > 0 else {
             throw LatentError(
                 .data, "no files to score were found", hint: "name files, or a folder that has some"
             )

@@ -81,6 +81,45 @@ struct InputOptions: ParsableArguments {
     }
 }
 
+/// A part of a run, for several processes or machines.
+struct ShardOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            Do only part i of n, of the same command with 1/n to n/n: disjoint parts that are together \
+            the whole run, to the last digit. Parts are made of groups of consecutive files, as many as \
+            are computed at once.
+            """, valueName: "i/n"))
+    var shard: Part?
+
+    /// `3/8`.
+    struct Part: ExpressibleByArgument, Sendable {
+        let shard: Shard
+
+        init?(argument: String) {
+            let numbers = argument.split(separator: "/", omittingEmptySubsequences: false)
+                .map { Int($0) }
+            guard numbers.count == 2, let number = numbers[0], let count = numbers[1],
+                let shard = Shard(number: number, of: count)
+            else { return nil }
+            self.shard = shard
+        }
+    }
+
+    /// The part, in groups of so many items.
+    func shard(groupSize: Int) -> Shard? {
+        guard var shard = shard?.shard else { return nil }
+        shard.groupSize = groupSize
+        return shard
+    }
+
+    /// Refuses an option that has no meaning for a part.
+    func refuse(_ isGiven: Bool, _ option: String, _ reason: String) throws {
+        guard shard != nil, isGiven else { return }
+        throw ValidationError("\(option) \(reason); leave --shard out.")
+    }
+}
+
 extension ModelRecord {
     /// What items are to carry: what the model is conditioned on, and what tells their group.
     func attributeNames(groupedBy attribute: String?) -> [String] {

@@ -270,7 +270,9 @@ import Torch
         #expect(failures.sorted() == bad.map(\.path).sorted())
         let used = Set(items.flatMap(\.parents).map(\.path))
         #expect(used == Set(good.map(\.path)))
-        #expect(items.map(\.drawIndex) == items.map(\.drawIndex).sorted())
+        #expect(Set(items.map(\.drawIndex)).count == 20)
+        // An item whose first draw has its parent is what it is without bad files beside.
+        #expect(items.enumerated().allSatisfy { $1.drawIndex == $0 || $1.drawIndex > 20 })
     }
 
     @Test("when no parent can be read that is an error, after each was named")

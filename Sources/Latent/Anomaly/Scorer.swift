@@ -19,6 +19,12 @@ public struct ItemScore: Sendable {
 /// The noise of a draw is keyed by (seed, content, window, draw): the score of a file depends on
 /// nothing that is scored with it, nor on batch size, order or threads beyond the rounding of
 /// float32.
+///
+/// What rounding there is depends on the shape of a batch and on a window's place in it, as kernels
+/// for matrix products differ at their edges. Items are therefore scored in groups of as many items
+/// as a batch has windows, counted from the first, and no batch has windows of two groups: whoever
+/// scores whole groups in the same order computes the same to the last bit. ``Shard`` divides by
+/// them.
 public final class Scorer {
     /// How scoring is done; none of it changes a score beyond rounding, but the seed and draws.
     public struct Configuration: Sendable {
@@ -26,7 +32,7 @@ public final class Scorer {
         public var seed: UInt64 = 0
         /// L, draws of z for each window.
         public var drawCount: Int
-        /// Windows of a batch.
+        /// Windows of a batch, and items of a group.
         public var batchSize = 32
         /// Seconds without a further item after which a batch is begun though it is not full.
         ///
@@ -118,14 +124,17 @@ public final class Scorer {
         )(items, threadCount: configuration.readerCount, capacity: 2 * configuration.batchSize)
         var waiting: [Entry] = []
         var isAtEnd = false
+        var leftOfGroup = 0
         while !isAtEnd || !waiting.isEmpty {
             var isPaused = false
-            while !isAtEnd, !isPaused,
-                waiting.reduce(0, { $0 + $1.windowsLeft }) < configuration.batchSize * views.count,
-                waiting.count < 4 * configuration.batchSize
+            if leftOfGroup == 0, waiting.isEmpty { leftOfGroup = configuration.batchSize }
+            while !isAtEnd, !isPaused, leftOfGroup > 0,
+                waiting.reduce(0, { $0 + $1.windowsLeft }) < configuration.batchSize * views.count
             {
                 switch reader.next(within: waiting.isEmpty ? nil : configuration.pause) {
-                case .result(let read): waiting.append(Entry(read))
+                case .result(let read):
+                    waiting.append(Entry(read))
+                    leftOfGroup -= 1
                 case .pause: isPaused = true
                 case .end: isAtEnd = true
                 }

@@ -70,6 +70,13 @@ public final class Augmenter {
         public var encoding = WAVEncoding.pcm16
         /// Threads that read parents and write files.
         public var workerCount = 2
+        /// The part of the items that is made; nil for all.
+        public var shard: Shard? {
+            didSet { shard?.groupSize = Augmenter.groupSize }
+        }
+
+        /// Number of new items of the part.
+        public var itemCount: Int { shard?.itemCount(of: count) ?? count }
 
         /// Makes a configuration.
         public init(method: LatentSampling, count: Int) {
@@ -114,17 +121,27 @@ public final class Augmenter {
     private struct Prepared: Sendable {
         let draw: ParentSchedule.Draw
         let windows: [ItemWindows]
-        let failure: ItemFailure?
         /// Codes of each parent's labels, and those to decode with.
-        var parentCodes: [[Int]] = []
-        var codes: [Int] = []
+        let parentCodes: [[Int]]
+        let codes: [Int]
     }
 
-    /// Latents are decoded for this many items at once.
-    private static let chunkCount = 64
+    /// What became of an item that is to be made.
+    private struct Attempt: Sendable {
+        /// Its place among all.
+        let slot: Int
+        /// Nil when no draw has parents that can be read.
+        var prepared: Prepared?
+        /// Parents that cannot be read, of the draws before.
+        var failures: [ItemFailure] = []
+    }
+
+    /// Latents are decoded for this many items at once; no batch has items of two such groups, so
+    /// that their bytes do not depend on what else is made.
+    static let groupSize = 64
     private static let chunkByteLimit = 16 << 20
 
-    /// Makes the items one after the other, in the order of their draws.
+    /// Makes the items one after the other, in their order.
     ///
     /// Parents are read and signals rebuilt on other threads; a few items are in memory at a time.
     ///
@@ -134,7 +151,7 @@ public final class Augmenter {
     ///     of one that lost its parent, so that the count is reached
     ///   - emit: called once for each item, on the calling thread
     /// - Throws: ``LatentError`` `.usage` when parents are missing or no class has two, `.data` when
-    ///   too few can be read
+    ///   none can be read
     public func generate(
         parents: [Item], onFailure: (ItemFailure) throws -> Void,
         emit: (SyntheticItem) throws -> Void
@@ -144,64 +161,82 @@ public final class Augmenter {
         let labelling = labelling
         let preprocessing = file.record.preprocessing
         let gate = LargeFileGate()
+        let shard = configuration.shard
         let reader = ReadAhead(
-            (0..<Int.max).lazy.map { schedule.draw($0) }.makeIterator(),
-            threadCount: configuration.workerCount, capacity: Self.chunkCount,
-            byteCount: { $0.windows.reduce(0) { $0 + $1.byteCount } }
-        ) { draw in
-            var windows: [ItemWindows] = []
-            var parentCodes: [[Int]] = []
-            for parent in draw.parents {
-                do {
-                    parentCodes.append(try labelling.codes(of: parent))
-                    windows.append(try preprocessing.windows(ofFile: parent.path, gate: gate))
+            (0..<configuration.count).lazy.filter { shard?.contains($0) ?? true }.makeIterator(),
+            threadCount: configuration.workerCount, capacity: Self.groupSize,
+            byteCount: { $0.prepared?.windows.reduce(0) { $0 + $1.byteCount } ?? 0 }
+        ) { [count = configuration.count] slot in
+            var attempt = Attempt(slot: slot)
+            for draw in schedule.draws(slot: slot, of: count) {
+                do throws(ItemFailure) {
+                    attempt.prepared = try Self.prepare(
+                        draw, labelling: labelling, preprocessing: preprocessing, gate: gate)
+                    break
                 } catch {
-                    return Prepared(
-                        draw: draw, windows: [],
-                        failure: ItemFailure(item: parent, error: ItemError(error)))
+                    attempt.failures.append(error)
                 }
             }
-            return Prepared(
-                draw: draw, windows: windows, failure: nil, parentCodes: parentCodes,
-                codes: labelling.codes(parent: parentCodes.first, draw: draw.index))
+            return attempt
         }
         let renderer = Renderer(
             file: file, configuration: configuration, conditioning: labelling.conditioning)
         var failedPaths: Set<String> = []
-        var failuresInARow = 0
-        var remaining = configuration.count
-        while remaining > 0 {
-            var chunk: [Prepared] = []
-            var chunkBytes = 0
-            while chunk.count < min(remaining, Self.chunkCount), chunkBytes < Self.chunkByteLimit,
-                let prepared = reader.next()
-            {
-                guard let failure = prepared.failure else {
-                    failuresInARow = 0
-                    chunk.append(prepared)
-                    chunkBytes += prepared.windows.reduce(0) { $0 + $1.byteCount }
-                    continue
-                }
-                failuresInARow += 1
-                if failedPaths.insert(failure.item.path).inserted { try onFailure(failure) }
-                guard failuresInARow <= 2 * parents.count else {
-                    throw LatentError(
-                        .data, "none of the \(parents.count) parents can be read",
-                        hint: "name other files")
-                }
-            }
-            remaining -= chunk.count
+        var chunk: [Prepared] = []
+        var chunkBytes = 0
+        var group = 0
+        func flush() throws {
             let rendering = ReadAhead(
                 try decode(chunk).makeIterator(), threadCount: configuration.workerCount,
-                capacity: Self.chunkCount
+                capacity: Self.groupSize
             ) { decoded in Result { try renderer.render(decoded) } }
             while let result = rendering.next() { try emit(result.get()) }
+            chunk = []
+            chunkBytes = 0
         }
+        while let attempt = reader.next() {
+            for failure in attempt.failures where failedPaths.insert(failure.item.path).inserted {
+                try onFailure(failure)
+            }
+            guard let prepared = attempt.prepared else {
+                throw LatentError(
+                    .data, "none of the \(parents.count) parents can be read",
+                    hint: "name other files")
+            }
+            if attempt.slot / Self.groupSize != group || chunkBytes >= Self.chunkByteLimit {
+                try flush()
+                group = attempt.slot / Self.groupSize
+            }
+            chunk.append(prepared)
+            chunkBytes += prepared.windows.reduce(0) { $0 + $1.byteCount }
+        }
+        try flush()
+    }
+
+    /// Reads the parents of a draw.
+    private static func prepare(
+        _ draw: ParentSchedule.Draw, labelling: Labelling, preprocessing: Preprocessing,
+        gate: LargeFileGate
+    ) throws(ItemFailure) -> Prepared {
+        var windows: [ItemWindows] = []
+        var codes: [[Int]] = []
+        for parent in draw.parents {
+            do {
+                codes.append(try labelling.codes(of: parent))
+                windows.append(try preprocessing.windows(ofFile: parent.path, gate: gate))
+            } catch {
+                throw ItemFailure(item: parent, error: ItemError(error))
+            }
+        }
+        return Prepared(
+            draw: draw, windows: windows, parentCodes: codes,
+            codes: labelling.codes(parent: codes.first, draw: draw.index))
     }
 
     /// Draws the latents of a chunk and decodes them in one batch.
     private func decode(_ chunk: [Prepared]) throws -> [Renderer.Job] {
-        try withoutGradients {
+        guard !chunk.isEmpty else { return [] }
+        return try withoutGradients {
             let latentCount = model.noiseCount
             var mixes: [Double?] = []
             var noise: [Float] = []

@@ -5,6 +5,8 @@ import Media
 /// each file.
 public final class OutputFolder {
     private let path: String
+    /// The name of the manifest: `manifest.ndjson`, of a part `manifest-3-of-8.ndjson`.
+    public let manifestName: String
     private let overwrites: Bool
     private let manifest: FileHandle
     private var manifestLine = ManifestLine()
@@ -27,16 +29,18 @@ public final class OutputFolder {
         var model_sha256 = ""
     }
 
-    /// The name of the manifest.
-    public static let manifestName = "manifest.ndjson"
-
     /// Prepares the folder.
     ///
-    /// - Throws: ``LatentError`` `.exists` when it holds anything and `overwrites` is false,
-    ///   `.cannotWrite` when it cannot be made
-    public init(path: String, overwrites: Bool) throws {
+    /// - Parameters:
+    ///   - path: the folder
+    ///   - shard: the part of a run that is written; several parts may share a folder
+    ///   - overwrites: whether files in the folder may be replaced
+    /// - Throws: ``LatentError`` `.exists` when `overwrites` is false and the folder holds anything, or
+    ///   for a part its manifest; `.cannotWrite` when it cannot be made
+    public init(path: String, shard: Shard? = nil, overwrites: Bool) throws {
         let manager = FileManager.default
-        if let content = try? manager.contentsOfDirectory(atPath: path), !content.isEmpty,
+        if shard == nil, let content = try? manager.contentsOfDirectory(atPath: path),
+            !content.isEmpty,
             !overwrites
         {
             throw LatentError(
@@ -44,7 +48,9 @@ public final class OutputFolder {
                 hint: "name another folder, or use --force to write into it")
         }
         try FileManager.default.makeFolder(path)
-        let manifestPath = "\(path)/\(Self.manifestName)"
+        manifestName =
+            "manifest" + (shard.map { "-\($0.number)-of-\($0.count)" } ?? "") + ".ndjson"
+        let manifestPath = "\(path)/\(manifestName)"
         try FileBytes.write([], to: manifestPath, overwrite: overwrites)
         guard let handle = FileHandle(forWritingAtPath: manifestPath) else {
             throw LatentError(
@@ -83,8 +89,7 @@ public final class OutputFolder {
             try manifest.write(contentsOf: try ModelFile.encoder.encode(manifestLine) + [0x0A])
         } catch {
             throw LatentError(
-                .cannotWrite, path: "\(path)/\(Self.manifestName)",
-                "the manifest cannot be written",
+                .cannotWrite, path: "\(path)/\(manifestName)", "the manifest cannot be written",
                 hint: "make room on the disk")
         }
         return "\(path)/\(relative)"

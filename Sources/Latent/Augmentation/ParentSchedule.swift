@@ -55,4 +55,15 @@ struct ParentSchedule: Sendable {
         }
         return Draw(index: index, parents: parents, generator: generator)
     }
+
+    /// The draws that may become an item, of which the first with parents that can be read does.
+    ///
+    /// Which they are depends on nothing but the item's place and the number of items: a part of the
+    /// items comes out as it does among all. Their parents are all there are, twice.
+    func draws(slot: Int, of count: Int) -> some Sequence<Draw> {
+        // Above all places, and one more than a multiple of the number of parents.
+        let parentCount = max(1, order.count)
+        let step = (count + parentCount - 1) / parentCount * parentCount + 1
+        return (0..<2 * parentCount).lazy.map { draw(slot + $0 * step) }
+    }
 }

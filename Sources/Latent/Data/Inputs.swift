@@ -14,6 +14,8 @@ public struct Inputs: Sequence {
     private let domain: Domain?
     private let separator: Separator
     private let attributeNames: [String]
+    /// The part of the items that is given; nil for all.
+    public var shard: Shard?
     /// Counts what a walk left out.
     public let omissions = Omissions()
 
@@ -21,6 +23,8 @@ public struct Inputs: Sequence {
     public final class Omissions {
         /// Number of files by extension.
         public fileprivate(set) var countByExtension: [String: Int] = [:]
+        /// Number of items of other shards.
+        public fileprivate(set) var otherShardCount = 0
 
         /// A sentence for people, or nil when nothing was left out.
         public var note: String? {
@@ -68,7 +72,8 @@ public struct Inputs: Sequence {
     public func makeIterator() -> Iterator {
         Iterator(
             pending: arguments.reversed().map { .argument($0) }, domain: domain,
-            separator: separator, attributeNames: attributeNames, omissions: omissions)
+            separator: separator, attributeNames: attributeNames, omissions: omissions,
+            shard: shard)
     }
 
     /// A depth-first walk; what is still to do is a stack.
@@ -86,9 +91,20 @@ public struct Inputs: Sequence {
         let separator: Separator
         let attributeNames: [String]
         let omissions: Omissions
+        let shard: Shard?
+        var index = 0
 
         /// The next item.
         public mutating func next() -> Item? {
+            while let item = nextOfAll() {
+                defer { index += 1 }
+                if shard?.contains(index) ?? true { return item }
+                omissions.otherShardCount += 1
+            }
+            return nil
+        }
+
+        private mutating func nextOfAll() -> Item? {
             while let top = pending.popLast() {
                 switch top {
                 case .argument("-"):

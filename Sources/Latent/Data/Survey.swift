@@ -18,8 +18,24 @@ public struct SurveyedItem: Sendable {
     public let isColoured: Bool
 }
 
+extension SurveyedItem {
+    /// An image.
+    init(_ item: Item, contentWord: UInt64, image: Image) {
+        self.init(
+            item: item, contentWord: contentWord, height: image.height, width: image.width,
+            sampleRate: 0, bitDepth: image.bitDepth, isColoured: image.isColoured)
+    }
+
+    /// A recording.
+    init(_ item: Item, contentWord: UInt64, audio: Audio) {
+        self.init(
+            item: item, contentWord: contentWord, height: 0, width: audio.frameCount,
+            sampleRate: audio.sampleRate, bitDepth: 0, isColoured: false)
+    }
+}
+
 /// A file that could not be used, and why.
-public struct ItemFailure: Sendable {
+public struct ItemFailure: Error, Sendable {
     /// The file.
     public let item: Item
     /// What is wrong.
@@ -32,6 +48,9 @@ public struct Survey: Sendable {
     public private(set) var items: [SurveyedItem] = []
     /// The others.
     public private(set) var failures: [ItemFailure] = []
+
+    /// What was found of some items, as far as it was kept.
+    init(items: [SurveyedItem]) { self.items = items }
 
     /// Reads all items on other threads.
     ///
@@ -87,14 +106,10 @@ public struct Survey: Sendable {
         switch domain {
         case .image:
             let image = try Image(pngData: bytes, path: item.path)
-            return SurveyedItem(
-                item: item, contentWord: word, height: image.height, width: image.width,
-                sampleRate: 0, bitDepth: image.bitDepth, isColoured: image.isColoured)
+            return SurveyedItem(item, contentWord: word, image: image)
         case .audio:
             let audio = try Audio(data: bytes, path: item.path)
-            return SurveyedItem(
-                item: item, contentWord: word, height: 0, width: audio.frameCount,
-                sampleRate: audio.sampleRate, bitDepth: 0, isColoured: false)
+            return SurveyedItem(item, contentWord: word, audio: audio)
         }
     }
 
