@@ -123,10 +123,32 @@ public struct TrainingRun {
                 .data, path: stop.item.path, stop.error.message,
                 hint: "mend or remove the file, or use --on-error skip")
         }
-        try Self.checkCount(survey, domain: domain)
+        let prepared = try prepare(survey, domain: domain)
+        try onEvent(.planned(prepared.summary))
+        return try fit(prepared, survey: survey, domain: domain)
+    }
 
+    /// Everything that is decided from a survey before the first step.
+    struct Prepared {
+        let plan: TrainingPlan
+        let split: Split
+        let jobs: [ViewJob]
+        let labels: [String]
+        let summary: Summary
+    }
+
+    /// Decides on views, networks, parts and schedules.
+    ///
+    /// - Parameters:
+    ///   - survey: what is there
+    ///   - domain: how it is read
+    ///   - itemCount: number of items, where the survey is of some of them
+    /// - Throws: ``LatentError`` `.data` without enough readable files, `.usage` for settings that do
+    ///   not fit
+    func prepare(_ survey: Survey, domain: Domain, itemCount: Int? = nil) throws -> Prepared {
+        try Self.checkCount(survey, domain: domain)
         let plan = try TrainingPlan(request, survey: survey, domain: domain)
-        let configuredShares = shares(itemCount: survey.items.count)
+        let configuredShares = shares(itemCount: itemCount ?? survey.items.count)
         let split = Split(
             survey.items, heldOutShare: configuredShares.heldOut,
             calibrationShare: configuredShares.calibration, seed: request.seed)
@@ -147,7 +169,8 @@ public struct TrainingRun {
         let jobs = try plan.views.map { view in
             try ViewJob(view, split: split, readerCount: environment.readerCount) {
                 var configuration = trainingConfiguration(
-                    windowCount: $0, plan: plan, view: view)
+                    windowCount: $0 * (itemCount ?? survey.items.count) / survey.items.count,
+                    plan: plan, view: view)
                 configuration.heldOutShare = configuredShares.heldOut
                 configuration.calibrationShare = configuredShares.calibration
                 return configuration
@@ -171,17 +194,21 @@ public struct TrainingRun {
                 hint: "use another --score")
         }
         let labels = Set(survey.items.compactMap(\.item.label)).sorted()
-        try onEvent(
-            .planned(
-                Summary(
-                    itemCount: survey.items.count, failureCount: survey.failures.count,
-                    windowCount: jobs[0].training.windowCount, labelCount: labels.count,
-                    trainingCount: split.training.count, heldOutCount: split.heldOut.count,
-                    calibrationCount: split.calibration.count, model: plan.primary.model,
-                    latentDimensionCount: plan.primary.model.latentDimensionCount,
-                    preprocessing: plan.primary.preprocessing, training: jobs[0].configuration,
-                    purpose: plan.purpose, viewReason: plan.viewReason)))
+        return Prepared(
+            plan: plan, split: split, jobs: jobs, labels: labels,
+            summary: Summary(
+                itemCount: survey.items.count, failureCount: survey.failures.count,
+                windowCount: jobs[0].training.windowCount, labelCount: labels.count,
+                trainingCount: split.training.count, heldOutCount: split.heldOut.count,
+                calibrationCount: split.calibration.count, model: plan.primary.model,
+                latentDimensionCount: plan.primary.model.latentDimensionCount,
+                preprocessing: plan.primary.preprocessing, training: jobs[0].configuration,
+                purpose: plan.purpose, viewReason: plan.viewReason))
+    }
 
+    private func fit(_ prepared: Prepared, survey: Survey, domain: Domain) throws -> ModelFile? {
+        let (plan, split, jobs) = (prepared.plan, prepared.split, prepared.jobs)
+        let labels = prepared.labels
         let fingerprint = Self.fingerprint(survey)
         let team = environment.group.map(Team.init) ?? .alone
         try checkTeam(team, model: plan.primary.model)
@@ -280,7 +307,7 @@ public struct TrainingRun {
     }
 
     /// One view, and what its network is fitted to.
-    private struct ViewJob {
+    struct ViewJob {
         let plan: ViewPlan
         let training: WindowSource
         let heldOut: WindowSource

@@ -16,6 +16,7 @@ struct LatentCommand: ParsableCommand {
             synthetic files that enlarge a data set. Nothing is downloaded or sent anywhere.
 
             EXAMPLES
+              latent check photos
               latent train photos -o photos.safetensors
               latent score -m photos.safetensors inbox
               latent calibrate -m photos.safetensors new-normal --in-place
@@ -29,7 +30,7 @@ struct LatentCommand: ParsableCommand {
             NDJSON with path, label, split), or - for a list of paths on standard input.
 
             Results go to standard output, everything else to standard error.
-            Exit codes: 0 done; 1 something was flagged, with score --exit-code; 64 usage; 65 bad \
+            Exit codes: 0 done; 1 something was flagged, with --exit-code; 64 usage; 65 bad \
             data; 66 an input does not exist; 70 training diverged or internal fault; 74 cannot \
             write; 130 interrupted.
 
@@ -37,7 +38,8 @@ struct LatentCommand: ParsableCommand {
             """,
         version: "latent " + LATENT_VERSION,
         subcommands: [
-            TrainCommand.self, ScoreCommand.self, CalibrateCommand.self, AugmentCommand.self,
+            CheckCommand.self, TrainCommand.self, ScoreCommand.self, CalibrateCommand.self,
+            AugmentCommand.self,
             EvaluateCommand.self, InspectCommand.self,
         ])
 

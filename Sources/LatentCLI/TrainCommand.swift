@@ -98,6 +98,7 @@ struct TrainCommand: ParsableCommand {
         environment.shouldStop = { interruption.isRequested }
 
         let reporter = TrainingReporter(console: console, itemCount: items.count)
+        let request = TrainingRequest(model, windows, training, seed: machine.seed)
         let file = try TrainingRun(
             request, environment: environment, onEvent: { try reporter.handle($0) }
         )(items, domain: domain)
@@ -137,15 +138,6 @@ struct TrainCommand: ParsableCommand {
                 hint: "say which to train on with --domain image or --domain audio")
         }
         return (items, recordings > 0 ? .audio : .image, inputs.omissions)
-    }
-
-    private var request: TrainingRequest {
-        var request = TrainingRequest()
-        model.apply(to: &request)
-        windows.apply(to: &request)
-        training.apply(to: &request)
-        request.seed = machine.seed
-        return request
     }
 }
 

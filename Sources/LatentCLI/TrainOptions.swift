@@ -371,3 +371,16 @@ struct TrainingOptions: ParsableArguments {
         request.regretStepCount = regretSteps
     }
 }
+
+extension TrainingRequest {
+    /// What the command line asks for.
+    init(
+        _ model: ModelOptions, _ windows: WindowOptions, _ training: TrainingOptions, seed: UInt64
+    ) {
+        self.init()
+        model.apply(to: &self)
+        windows.apply(to: &self)
+        training.apply(to: &self)
+        self.seed = seed
+    }
+}

@@ -31,12 +31,15 @@ final class WindowSource: Sendable {
     private let conditionCodes: [[Int]]
     private let classWeights: [String?: Float]
 
+    static let cacheByteLimit = 160 << 20
+    static let poolByteLimit = 48 << 20
+
     /// Makes a source that keeps `cacheByteLimit` of windows decoded between epochs and shuffles
     /// `poolByteLimit` of them among each other.
     init(
         _ items: [SurveyedItem], preprocessing: Preprocessing, threadCount: Int,
-        conditioning: Conditioning? = nil, cacheByteLimit: Int = 160 << 20,
-        poolByteLimit: Int = 48 << 20
+        conditioning: Conditioning? = nil, cacheByteLimit: Int = WindowSource.cacheByteLimit,
+        poolByteLimit: Int = WindowSource.poolByteLimit
     ) throws(LatentError) {
         self.items = items
         self.preprocessing = preprocessing

@@ -16,14 +16,14 @@ struct LocalAutoencoders {
     private static let hiddenCount = 64
     private static let latentCount = 10
     private static let drawCount = 8
-    private static let stepCount = 250
+    static let stepCount = 250
     private static let batchSize = 32
     private static let logVarianceRange = -8.0...4.0
 
     /// Fits to vectors [N, Q]; equal vectors give equal networks.
     ///
     /// - Complexity: 250 steps of 32·K vectors
-    init(fittedTo x: Tensor) throws {
+    init(fittedTo x: Tensor, stepCount: Int = Self.stepCount) throws {
         let clusters = try OverlappingClusters(of: x)
         let values = try x.floats()
         let width = x.shape[1]
@@ -35,11 +35,11 @@ struct LocalAutoencoders {
                 shape: [Self.drawCount, Self.latentCount],
                 values: generator.normals(Self.drawCount * Self.latentCount)))
         var schedule = TrainingConfiguration(
-            windowCount: Self.batchSize, stepCount: Self.stepCount, batchSize: Self.batchSize,
-            epochCount: Self.stepCount, patience: 0)
+            windowCount: Self.batchSize, stepCount: stepCount, batchSize: Self.batchSize,
+            epochCount: stepCount, patience: 0)
         schedule.learningRate = 3e-3
         let optimizer = try AdamW(parameters.tensors())
-        for step in 0..<Self.stepCount {
+        for step in 0..<stepCount {
             var batch: [Float] = []
             batch.reserveCapacity(count * Self.batchSize * width)
             for members in clusters.members {
@@ -53,7 +53,7 @@ struct LocalAutoencoders {
                 generator.normals(count * Self.batchSize * Self.latentCount),
                 shape: [count, Self.batchSize, Self.latentCount]
             ).to(x.device)
-            let progress = Double(step) / Double(Self.stepCount)
+            let progress = Double(step) / Double(stepCount)
             try loss(of: windows, draws: draws, klWeight: schedule.klWeight(at: progress))
                 .backward()
             try optimizer.step(learningRate: schedule.learningRate(at: progress))
