@@ -21,6 +21,7 @@ class Run:
     peak_bytes: int
     output: str
     errors: str = ""
+    cpu_seconds: float = 0
     exit_code: int | None = 0  # below 0 a signal's number; None when it was stopped at the limit
 
 
@@ -51,4 +52,4 @@ def run(command, may_fail=False, limit_seconds=None):
             sys.exit(f"{' '.join(command)}\nended with {child.returncode}: {said}")
         return Run(
             seconds, usage.ru_maxrss * 1024, output.read().decode(errors="replace"), said,
-            None if stopped.is_set() else child.returncode)
+            usage.ru_utime + usage.ru_stime, None if stopped.is_set() else child.returncode)

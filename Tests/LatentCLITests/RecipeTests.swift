@@ -23,6 +23,13 @@ struct RecipeTests {
         done
         """,
         "parallel": """
+        if [ "$1" = latent ]; then
+            words=
+            while [ "$1" != ":::" ]; do words="$words $1"; shift; done
+            shift
+            for word; do sh -c "$(echo "$words" | sed "s/{}/$word/g")" || exit 1; done
+            exit 0
+        fi
         [ "$1 $2 $3" = "-0 -k -n" ] || exit 99
         n=$4; shift 4; exec xargs -0 -n "$n" -P 2 "$@"
         """,
@@ -181,5 +188,39 @@ struct RecipeTests {
         for (path, score) in together {
             #expect(abs(try #require(found[path]) - score) < 1e-4 * max(1, abs(score)))
         }
+    }
+
+    /// The sorted lines of one run over the folder `inbox`.
+    private func whole(_ folder: TemporaryFolder, threads: Int) throws -> [String] {
+        let run = try Tool.run(
+            "score", "-q", "--threads", "\(threads)", "-m", "model.safetensors", "inbox",
+            in: folder.path)
+        #expect(run.lines.count == 120)
+        return run.lines.sorted()
+    }
+
+    @Test("parts in parallel: the very lines of one run")
+    func parts() throws {
+        let folder = try workplace(try recipe("::: 1 2 3 4 5 6 7 8"))
+        let run = try run(
+            "cp -r '\(TrainedModels.shapes)'/* inbox && sh recipe.sh && cat sorted.ndjson",
+            in: folder)
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(run.lines.sorted() == (try whole(folder, threads: 1)))
+    }
+
+    @Test("as a job array of Slurm: the very lines of one run")
+    func jobArray() throws {
+        let folder = try workplace(try recipe("SLURM_ARRAY_TASK_ID"))
+        let run = try run(
+            """
+            cp -r '\(TrainedModels.shapes)'/* inbox
+            for number in 1 2 3 4 5 6 7 8; do
+                SLURM_ARRAY_TASK_ID=$number sh recipe.sh || exit
+            done
+            sort scores-*.ndjson
+            """, in: folder)
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(run.lines.sorted() == (try whole(folder, threads: 2)))
     }
 }

@@ -1,0 +1,98 @@
+"""Memory and time for each file of `latent check` and `latent score` as the number of files grows.
+
+    ./.libtorch-python Tools/scale.py [--counts 10000,100000] [--latent PATH] [--folder DIR]
+
+Makes that many PNGs of 8 to 28 pixels a side, 10,000 to a folder and all different, trains a small model
+on the first 2,000, and prints peak memory and time for each file. Exit code 1 when either is more than
+10 % above that of the first count. A million files take about 4 GB of disk, as blocks.
+Time is that of the processor, over all threads, less what a run of 2,000 files takes: a machine with
+other work changes every other kind.
+"""
+
+import argparse
+import pathlib
+import random
+import struct
+import sys
+import tempfile
+import zlib
+
+import measured
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LATENT = ROOT / ".build" / "release" / "latent"
+FOLDER_SIZE = 10_000
+TRAINING_COUNT = 2_000
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(index):
+    """A grey PNG of a bright box on noise, keyed by the index: the same whatever the counts."""
+    generator = random.Random(index)
+    height, width = generator.randint(8, 28), generator.randint(8, 28)
+    top, left = generator.randint(0, height // 2), generator.randint(0, width // 2)
+    rows = []
+    for row in range(height):
+        codes = bytearray(code >> 3 for code in generator.randbytes(width))
+        if top <= row < top + height // 2:
+            codes[left:left + width // 2] = bytes([200 + index % 50]) * (width // 2)
+        rows.append(b"\0" + codes)
+    return b"\x89PNG\r\n\x1a\n" + chunk(
+        b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)) + chunk(
+        b"IDAT", zlib.compress(b"".join(rows), 1)) + chunk(b"IEND", b"")
+
+
+def fill(root, first, last):
+    for index in range(first, last):
+        folder = root / f"{index // FOLDER_SIZE:04}"
+        if index % FOLDER_SIZE == 0 or index == first:
+            folder.mkdir(exist_ok=True, parents=True)
+        (folder / f"{index:07}.png").write_bytes(png(index))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--counts", default="10000,100000", help="ascending, comma-separated")
+    parser.add_argument("--latent", default=LATENT, help="the program")
+    parser.add_argument("--folder", help="where the files are made (the temporary folder)")
+    args = parser.parse_args()
+    counts = sorted(int(count) for count in args.counts.split(","))
+    failures, first = 0, {}
+    with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
+        root, model = pathlib.Path(temporary), f"{temporary}/model.safetensors"
+        fill(root / "training", 0, TRAINING_COUNT)
+        measured.run([
+            args.latent, "train", root / "training", "-o", model, "--for", "detection", "--epochs",
+            "2", "--size", "16", "--quiet"])
+        commands = {
+            "check": ["check", "--epochs", "1", "--size", "16", "--format", "ndjson", "--quiet"],
+            "score": ["score", "-m", model, "--draws", "1", "--format", "csv", "--quiet"],
+        }
+        # What a run of few files takes, whatever their number.
+        base = {
+            verb: measured.run([args.latent, *words, root / "training"])
+            for verb, words in commands.items()}
+        print("files     verb     peak MB    against  µs of processor a file    against  seconds")
+        done = 0
+        for count in counts:
+            fill(root / "data", done, count)
+            done = count
+            for verb, words in commands.items():
+                run = measured.run([args.latent, *words, root / "data"])
+                cost = (run.cpu_seconds - base[verb].cpu_seconds) / (count - TRAINING_COUNT) * 1e6
+                peak, unit = first.setdefault(verb, (run.peak_bytes, cost))
+                grown, slowed = run.peak_bytes / peak - 1, cost / unit - 1
+                failures += grown > 0.1 or slowed > 0.1
+                print(
+                    f"{count:7}   {verb}  {run.peak_bytes / 1e6:9.1f}   {grown:+7.1%}   "
+                    f"{cost:22.1f}   {slowed:+7.1%}  {run.seconds:7.1f}", flush=True)
+                if verb == "score" and run.output.count("\n") != count + 1:
+                    sys.exit(f"{run.output.count(chr(10)) - 1} lines for {count} files")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
