@@ -143,6 +143,7 @@ public struct TrainingRun {
     ///   - survey: what is there
     ///   - domain: how it is read
     ///   - itemCount: number of items, where the survey is of some of them
+    /// - Returns: what training begins with
     /// - Throws: ``LatentError`` `.data` without enough readable files, `.usage` for settings that do
     ///   not fit
     func prepare(_ survey: Survey, domain: Domain, itemCount: Int? = nil) throws -> Prepared {

@@ -44,6 +44,7 @@ extension TrainingRun {
     ///   - domain: how the files are read
     ///   - device: where training would be done
     ///   - readerCount: threads that read files
+    /// - Returns: what would be done, and what it would take
     /// - Throws: ``LatentError`` as training would: `.data` without enough readable files, `.usage` for
     ///   settings that do not fit
     public static func forecast(
