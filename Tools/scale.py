@@ -1,6 +1,6 @@
 """Memory and time for each file of `latent check` and `latent score` as the number of files grows.
 
-    ./.libtorch-python Tools/scale.py [--counts 10000,100000] [--latent PATH] [--folder DIR]
+    ./.libtorch-python Tools/scale.py [--counts 10000,100000] [--verbs check,score] [--latent PATH] [--folder DIR]
 
 Makes that many PNGs of 8 to 28 pixels a side, 10,000 to a folder and all different, trains a small model
 on the first 2,000, and prints peak memory and time for each file. Exit code 1 when either is more than
@@ -57,6 +57,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", default="10000,100000", help="ascending, comma-separated")
     parser.add_argument("--latent", default=LATENT, help="the program")
+    parser.add_argument("--verbs", default="check,score", help="comma-separated")
     parser.add_argument("--folder", help="where the files are made (the temporary folder)")
     args = parser.parse_args()
     counts = sorted(int(count) for count in args.counts.split(","))
@@ -68,9 +69,10 @@ def main():
             args.latent, "train", root / "training", "-o", model, "--for", "detection", "--epochs",
             "2", "--size", "16", "--quiet"])
         commands = {
-            "check": ["check", "--epochs", "1", "--size", "16", "--format", "ndjson", "--quiet"],
+            "check": ["check", "--for", "detection", "--epochs", "1", "--size", "16", "--format", "ndjson", "--quiet"],
             "score": ["score", "-m", model, "--draws", "1", "--format", "csv", "--quiet"],
         }
+        commands = {verb: commands[verb] for verb in args.verbs.split(",")}
         # What a run of few files takes, whatever their number.
         base = {
             verb: measured.run([args.latent, *words, root / "training"])

@@ -30,7 +30,7 @@ struct Usage {
 
     @Test(
         "Help explains itself with examples",
-        arguments: ["", "train", "score", "calibrate", "augment", "inspect"])
+        arguments: ["", "check", "train", "score", "calibrate", "augment", "inspect"])
     func help(verb: String) throws {
         let run = try Tool.run((verb.isEmpty ? [] : [verb]) + ["--help"])
         #expect(run.status == 0)
