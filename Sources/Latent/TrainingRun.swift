@@ -228,8 +228,11 @@ public struct TrainingRun {
         }
         guard team.rank == 0 else { return nil }
 
-        var detector = Detector(
-            views: try zip(jobs, outcomes).map { job, outcome in
+        let builder = DetectorBuilder(
+            request: request, readerCount: environment.readerCount,
+            onCalibrating: { try onEvent(.calibrating(itemCount: $0)) })
+        let detector = try builder.detector(
+            of: zip(jobs, outcomes).map { job, outcome in
                 DetectorView(
                     model: outcome.model, preprocessing: job.plan.preprocessing,
                     aggregate: job.plan.aggregate,
@@ -239,19 +242,14 @@ public struct TrainingRun {
                             heldOut: job.heldOut,
                             drawCount: request.drawCount, seed: request.seed)
                         : FittedScores())
-            })
-        if plan.purpose == .detection {
-            detector.ensemble = Ensemble(
-                fittedTo: try scores(of: split.heldOut, by: detector).map {
-                    [$0.values] + $0.further
-                })
-        }
+            }, purpose: plan.purpose, heldOut: split.heldOut)
         let lacksMixture =
             request.scoreKind == .mixture && !detector.views[0].fitted.has(.mixture)
         let kind =
             (lacksMixture ? nil : request.scoreKind)
             ?? (detector.ensemble == nil ? .reconstructionProbability : .ensemble)
-        let calibration = try calibrate(detector, on: split.calibration, requested: [kind])
+        let calibration = try builder.calibration(
+            of: detector, on: split.calibration, requested: [kind])
         let first = outcomes[0]
         var record = ModelRecord(
             configuration: plan.primary.model, preprocessing: plan.primary.preprocessing,
@@ -471,50 +469,6 @@ public struct TrainingRun {
             try encoder.encode(job.configuration),
         ].map { String(decoding: $0, as: UTF8.self) }
         return (parts + [fingerprint]).joined(separator: "\n")
-    }
-
-    /// More calibration scores than this add nothing to a rate of 1 in 1,000.
-    private static let calibrationLimit = 20_000
-
-    /// The views of a model, and how their scores become one.
-    private struct Detector {
-        let views: [DetectorView]
-        var ensemble: Ensemble?
-    }
-
-    private func calibrate(
-        _ detector: Detector, on items: [SurveyedItem], requested: Set<ScoreKind>
-    ) throws -> Calibration {
-        var scores: [ScoreKind: [Double]] = [:]
-        for score in try self.scores(of: items, by: detector, requested: requested) {
-            for (kind, value) in score.values { scores[kind, default: []].append(value) }
-        }
-        return Calibration(
-            scores: scores, falseAlarmRate: request.falseAlarmRate ?? 0.05)
-    }
-
-    private func scores(
-        of items: [SurveyedItem], by detector: Detector, requested: Set<ScoreKind> = []
-    ) throws -> [ItemScore] {
-        let chosen = items.prefix(Self.calibrationLimit)
-        try onEvent(.calibrating(itemCount: chosen.count))
-        var configuration = Scorer.Configuration(drawCount: request.drawCount)
-        configuration.readerCount = environment.readerCount
-        configuration.requestedKinds = requested
-        if let count = request.regretStepCount { configuration.regretStepCount = count }
-        let scorer = try Scorer(
-            detector.views, ensemble: detector.ensemble, configuration: configuration)
-        var scores: [ItemScore] = []
-        try scorer.score(chosen.lazy.map(\.item)) { item, result in
-            switch result {
-            case .success(let score): scores.append(score)
-            case .failure(let failed):
-                throw LatentError(
-                    .data, path: item.path, failed.error.message,
-                    hint: "the file changed during training; put it back and use --resume")
-            }
-        }
-        return scores
     }
 
     /// What generated files look like: the usual size and depth, or the usual level.
