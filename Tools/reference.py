@@ -86,6 +86,7 @@ scores.json    {x, posterior_mean, reconstructed, new: {…}, neighbours, residu
     Scores of new windows, fitted to others, by numpy in float64. Used by FittedScoreTests.
 
 mixture.json    {tensors, x, errors, best}
+masked.json    {tensors, x, errors}
     The smallest errors of two small networks on principal components, in float64. Used by
     MixtureErrorTests.
 
@@ -1346,6 +1347,41 @@ def density():
             means[1] + factors[1] @ noise[0], means[2] + factors[2] @ noise[1]]))})
 
 
+def masked():
+    """masked.json"""
+    source = Source(37)
+    channels, rows, columns, hidden = 2, 4, 5, 128
+    elements, area = channels * rows * columns, rows * columns
+    parts = {
+        "mean": source.normal(elements), "scale": torch.tensor([0.7]),
+        "precision": source.normal(elements).exp()}
+    for index, (inputs, outputs) in enumerate(
+            [(elements + area, hidden), (hidden, hidden), (hidden, elements)]):
+        parts[f"network.{index}.weight"] = source.normal(outputs, inputs, scale=0.1)
+        parts[f"network.{index}.bias"] = source.normal(outputs, scale=0.3)
+    x = source.normal(6, elements)
+    named = {name: value.double() for name, value in parts.items()}
+    standard = ((x.double() - named["mean"]) / named["scale"]).reshape(-1, channels, rows, columns)
+    errors = torch.full_like(standard, float("nan"))
+    # Which third of the rows and of the columns a place is in: 1, 1 and 2 of 4; 1, 2 and 2 of 5.
+    row_parts, column_parts = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 1, 2, 2])
+    for down in range(3):
+        for right in range(3):
+            is_hidden = (row_parts == down)[:, None] & (column_parts == right)[None]
+            seen = standard.masked_fill(is_hidden, 0).flatten(1)
+            flags = is_hidden.double().flatten().expand(len(seen), -1)
+            h = torch.cat([seen, flags], 1)
+            for index in range(3):
+                h = F.linear(h, named[f"network.{index}.weight"], named[f"network.{index}.bias"])
+                h = F.silu(h) if index < 2 else h
+            said = h.reshape(standard.shape)
+            errors[..., is_hidden] = (said - standard)[..., is_hidden] ** 2
+    errors = errors.flatten(1) * named["scale"] ** 2 * named["precision"]
+    write("masked.json", {
+        "tensors": {name: plain(value) for name, value in parts.items()}, "x": plain(x),
+        "errors": plain(errors.mean(1))})
+
+
 def stability_index(new, old):
     edges = np.unique(np.quantile(old, np.arange(1, 10) / 10))
     shares = []
@@ -1473,7 +1509,7 @@ if __name__ == "__main__":
     makers = {f.__name__: f for f in [
         operations, training, generator, weights, likelihood, vae, gated, continuous_bernoulli,
         laplace, student_t, logistic_mixture, ladder, requested, conditional, objectives, disentangled,
-        augmentation, views, scores, mixture, density, thresholds, mel]}
+        augmentation, views, scores, mixture, masked, density, thresholds, mel]}
     for chosen in sys.argv[1:] or makers:
         if chosen not in makers:
             sys.exit(f"{chosen} is not one of {', '.join(makers)}")

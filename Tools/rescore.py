@@ -426,6 +426,8 @@ def distances(network, windows, means, rebuilt, kind):
     more = {}
     if "score.mixture.noise" in weights:
         more["mixture"] = (aggregate(mixture(weights, flat), kind), None)
+    if "score.masked.scale" in weights:
+        more["masked"] = (aggregate(masked(weights, windows), kind), None)
     return more | {
         "neighbours": (aggregate(squares, kind), None),
         "residual": (aggregate(residual.mean(1), kind), None),
@@ -450,6 +452,33 @@ def mixture(weights, flat):
         ((layer(silu(layer(mean + deviation * draw, "decoder.0")), "decoder.1") - x) ** 2).mean(2)
         for draw in part["noise"]], 0)
     return errors.min(0)
+
+
+def masked(weights, windows):
+    """The error, in units of training, of what a network says of nine blocks that are hidden in turn."""
+    part = {
+        path.removeprefix("score.masked."): value for path, value in weights.items()
+        if path.startswith("score.masked.")}
+    _, _, rows, columns = windows.shape
+    x = (windows - part["mean"].reshape(windows.shape[1:])) / part["scale"]
+
+    def parts(length):
+        count = min(3, length)
+        return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
+
+    errors = np.zeros_like(x)
+    for down in parts(rows):
+        for right in parts(columns):
+            hidden = np.zeros((rows, columns))
+            hidden[down, right] = 1
+            seen = (x * (1 - hidden)).reshape(len(x), -1)
+            h = np.concatenate([seen, np.repeat(hidden.reshape(1, -1), len(x), 0)], 1)
+            for index in range(3):
+                path = f"network.{index}."
+                h = h @ part[path + "weight"].T + part[path + "bias"]
+                h = silu(h) if index < 2 else h
+            errors[:, :, down, right] = (h.reshape(x.shape) - x)[:, :, down, right] ** 2
+    return (errors.reshape(len(x), -1) * part["scale"] ** 2 * part["precision"]).mean(1)
 
 
 def nearest_displaced(window, kept):

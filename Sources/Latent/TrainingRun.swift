@@ -238,6 +238,7 @@ public struct TrainingRun {
                     aggregate: job.plan.aggregate,
                     fitted: plan.purpose == .detection
                         ? try FittedScores(
+                            FittedScores.usualKinds.union(request.scoreKind.map { [$0] } ?? []),
                             fittedTo: outcome.model, training: job.training,
                             heldOut: job.heldOut,
                             drawCount: request.drawCount, seed: request.seed)

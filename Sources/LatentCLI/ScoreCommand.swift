@@ -37,7 +37,8 @@ struct ScoreCommand: ParsableCommand {
             Figure to rank by (what the model was trained for): reconstruction-probability, elbo, \
             kl, mse, iw-bound; residual, latent, neighbours, distances to training files in the \
             residual, the posterior mean and what the model reads; mixture, the smallest error of many \
-            small networks, where normal files are of many kinds; ensemble, several as one. \
+            small networks, where normal files are of many kinds; masked, of a model that was trained \
+            with it, the error of what a network says of parts that it does not see; ensemble, several as one. \
             Computed and calibrated only when asked for: likelihood-ratio, what the lowest layer of \
             a hierarchical model adds; regret, what a posterior fitted to the file adds (slow); \
             reconstruction-probability, elbo and iw-bound with +complexity, less what a compressor \

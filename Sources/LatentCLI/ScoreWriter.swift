@@ -40,7 +40,7 @@ struct ScoreWriter {
         ("negative_elbo_nats", .elbo, 1), ("mse", .mse, 1),
         ("negative_iw_bound_nats", .iwBound, 1), ("residual", .residual, 1),
         ("latent", .latent, 1), ("neighbours", .neighbours, 1), ("mixture", .mixture, 1),
-        ("ensemble", .ensemble, 1),
+        ("masked", .masked, 1), ("ensemble", .ensemble, 1),
     ]
 
     init(

@@ -11,11 +11,16 @@ struct FittedScores {
         [
             .neighbours: NeighbourDistance.self, .residual: ResidualDistance.self,
             .latent: LatentDistance.self, .mixture: MixtureError.self,
+            .masked: MaskedError.self,
         ]
     }
 
     /// Those that there can be.
     static var kinds: Set<ScoreKind> { Set(types.keys) }
+
+    /// Those that are fitted though nobody asks for them: `masked` takes as long as the model does,
+    /// and is better than the others for some recordings alone.
+    static let usualKinds = kinds.subtracting([.masked])
 
     /// Whether there is one of that kind.
     func has(_ kind: ScoreKind) -> Bool { scores.keys.contains(kind) }
@@ -28,11 +33,11 @@ struct FittedScores {
     /// Held-out windows by which a score is kept or not, at most.
     private static let heldOutLimit = 512
 
-    /// Fits all to a sample of the training windows, and keeps those that are of use for a sample of
-    /// the held-out ones.
+    /// Fits those of some kinds to a sample of the training windows, and keeps those that are of use
+    /// for a sample of the held-out ones.
     init(
-        fittedTo model: VAE, training: WindowSource, heldOut: WindowSource, drawCount: Int,
-        seed: UInt64
+        _ kinds: Set<ScoreKind>, fittedTo model: VAE, training: WindowSource,
+        heldOut: WindowSource, drawCount: Int, seed: UInt64
     ) throws {
         let shape = model.configuration.window
         func sample(_ source: WindowSource, limit: Int) throws -> ScoredWindows? {
@@ -56,7 +61,8 @@ struct FittedScores {
         let unseen = try sample(heldOut, limit: Self.heldOutLimit)
         // Patches are of many kinds anyway, and too many to be looked at by many networks.
         let types = Self.types.filter {
-            $0.key != .mixture || training.preprocessing.windowing.mode != .grid
+            kinds.contains($0.key)
+                && ($0.key != .mixture || training.preprocessing.windowing.mode != .grid)
         }
         var scores: [ScoreKind: any FittedScore] = [:]
         for (kind, type) in types {

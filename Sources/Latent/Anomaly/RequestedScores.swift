@@ -21,7 +21,7 @@ extension ScoreKind {
         case .elboLessBias: CorrectedScore(kind: .elbo, correction: LikelihoodBias())
         case .iwBoundLessBias: CorrectedScore(kind: .iwBound, correction: LikelihoodBias())
         case .reconstructionProbability, .elbo, .kl, .mse, .iwBound, .residual, .latent,
-            .neighbours, .mixture, .ensemble:
+            .neighbours, .mixture, .masked, .ensemble:
             nil
         }
     }

@@ -18,6 +18,9 @@ public enum ScoreKind: String, Codable, Sendable, CaseIterable {
     case neighbours
     /// The smallest error of many small networks, each of normal windows that are alike.
     case mixture
+    /// The squared error of what a network says of parts that it does not see, in units of what it is
+    /// in training.
+    case masked
     /// Several of the others as one.
     case ensemble
     /// What the lowest layer of a hierarchical model adds to the bound, in nats.

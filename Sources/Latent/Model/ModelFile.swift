@@ -303,11 +303,16 @@ public struct ModelFile: Sendable {
         guard !FittedScores.missing(in: weights).contains(kind),
             kind != .ensemble || record.ensemble != nil
         else {
+            let hint =
+                switch (kind, record.purpose) {
+                case (.masked, _):
+                    "train with --for detection --score masked, or use another --score"
+                case (.mixture, .detection):
+                    "its normal files are too few, or rebuilt well by one network; use another --score"
+                default: "train with --for detection, or use another --score"
+                }
             throw LatentError(
-                .usage, path: path, "the model has no score \(kind.rawValue)",
-                hint: kind == .mixture && record.purpose == .detection
-                    ? "its normal files are too few, or rebuilt well by one network; use another --score"
-                    : "train with --for detection, or use another --score")
+                .usage, path: path, "the model has no score \(kind.rawValue)", hint: hint)
         }
         try kind.check(record.configuration, path: path)
     }
