@@ -77,8 +77,8 @@ def main():
         view = record["preprocessing"]["view"]["pixels"]
         values = rescore.read_image(path, view["channelCount"], view["background"])
         total = sum(
-            errors(network, values) / scale
-            for network, scale in zip(networks, maps["scales"])) / len(networks)
+            np.mean([errors(network, values) for network in members], 0) / scale
+            for members, scale in zip(networks, maps["scales"])) / len(networks)
         difference = np.abs(ours - 65535 * total / (total + level)).max()
         worst = max(worst, difference)
         print(f"{difference:8.3f} of {ours.max():5.0f}  {path}", flush=True)

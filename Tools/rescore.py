@@ -415,21 +415,22 @@ def rescore(path, network, draw_count, generator):
 def distances(network, windows, means, rebuilt, kind):
     """The fitted scores that the model has; they are next to free of noise."""
     weights, flat = network.weights, windows.reshape(len(windows), -1)
-    if "score.neighbours.kept" not in weights:
+    if "score.residual.precision" not in weights:
         return {}
-    kept = weights["score.neighbours.kept"]
-    squares = np.stack([np.sort(((kept - window) ** 2).mean(1))[:3].mean() for window in flat])
-    if weights.get("score.neighbours.displacement", [0])[0]:
-        squares = np.stack([nearest_displaced(window, kept) for window in windows])
     residual = (flat - rebuilt.reshape(flat.shape)) ** 2 * weights["score.residual.precision"]
     offset = (means - weights["score.latent.mean"]) @ weights["score.latent.whitening"]
     more = {}
+    if "score.neighbours.kept" in weights:
+        kept = weights["score.neighbours.kept"]
+        squares = np.stack([np.sort(((kept - window) ** 2).mean(1))[:3].mean() for window in flat])
+        if weights.get("score.neighbours.displacement", [0])[0]:
+            squares = np.stack([nearest_displaced(window, kept) for window in windows])
+        more["neighbours"] = (aggregate(squares, kind), None)
     if "score.mixture.noise" in weights:
         more["mixture"] = (aggregate(mixture(weights, flat), kind), None)
     if "score.masked.scale" in weights:
         more["masked"] = (aggregate(masked(weights, windows), kind), None)
     return more | {
-        "neighbours": (aggregate(squares, kind), None),
         "residual": (aggregate(residual.mean(1), kind), None),
         "latent": (aggregate((offset**2).mean(1), kind), None)}
 
@@ -498,14 +499,30 @@ def nearest_displaced(window, kept):
 
 
 def views(record, weights):
-    """The network of each view."""
-    networks = [Network(record, weights)]
-    for index, view in enumerate(record["furtherViews"], 1):
-        prefix = f"view.{index}."
-        networks.append(Network(view, {
+    """The networks of each view."""
+    def network(view, prefix):
+        return Network(view, {
             path[len(prefix):]: value for path, value in weights.items()
-            if path.startswith(prefix)}))
-    return networks
+            if path.startswith(prefix)})
+
+    return [
+        [network(view, prefix + (f"member.{member}." if member else ""))
+         for member in range(record.get("memberCount", 1))]
+        for view, prefix in [(record, "")] + [
+            (view, f"view.{index}.") for index, view in enumerate(record["furtherViews"], 1)]]
+
+
+def mean_of_members(path, members, draw_count, generator):
+    """Each figure of a file, the mean over those networks that give it, and its standard error."""
+    results = [rescore(path, network, draw_count, generator) for network in members]
+    figures = {}
+    for name in results[0][0]:
+        given = [figures[name] for figures, _ in results if name in figures]
+        errors = [error for _, error in given]
+        figures[name] = (
+            sum(value for value, _ in given) / len(given),
+            None if None in errors else math.hypot(*errors) / len(given))
+    return figures, results[0][1]
 
 
 def ensemble(record, figures):
@@ -545,7 +562,8 @@ def main():
     print("figure                        latent           NumPy  rel. diff.   std. errors  file")
     worst, farthest, failures = 0, 0, 0
     for path, line in zip(args.files, lines):
-        results = [rescore(path, network, args.draws, generator) for network in networks]
+        results = [
+            mean_of_members(path, members, args.draws, generator) for members in networks]
         figures, window_count = results[0]
         ours_by_name = dict(line["components"])
         if record.get("ensemble"):

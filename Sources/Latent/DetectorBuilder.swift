@@ -17,6 +17,39 @@ struct DetectorBuilder {
     /// More calibration scores than this add nothing to a rate of 1 in 1,000.
     private static let calibrationLimit = 20_000
 
+    /// Joins the networks of a view with what is fitted to them; of a model that draws nothing is.
+    ///
+    /// - Parameters:
+    ///   - models: the members, at least one
+    ///   - plan: of the view
+    ///   - training: windows that scores are fitted to
+    ///   - heldOut: windows that decide which scores are kept
+    ///   - purpose: of the model
+    /// - Returns: what scores windows of that view
+    /// - Throws: `TorchError` when a model cannot be run, `MediaError` for a file that has changed
+    func view(
+        _ models: [VAE], plan: ViewPlan, training: WindowSource, heldOut: WindowSource,
+        purpose: TrainingRequest.Purpose
+    ) throws -> DetectorView {
+        let members = try models.enumerated().map { index, model in
+            let kinds =
+                index == 0
+                ? FittedScores.usualKinds.union(request.scoreKind.map { [$0] } ?? [])
+                : FittedScores.networkKinds
+            return DetectorView.Member(
+                model: model,
+                fitted: purpose == .detection
+                    ? try FittedScores(
+                        kinds, fittedTo: model, training: training, heldOut: heldOut,
+                        drawCount: request.drawCount,
+                        seed: DetectorView.seed(ofMember: index, of: request.seed))
+                    : FittedScores())
+        }
+        return DetectorView(
+            model: members[0].model, preprocessing: plan.preprocessing, aggregate: plan.aggregate,
+            fitted: members[0].fitted, furtherMembers: Array(members.dropFirst()))
+    }
+
     /// Joins views into a detector; of a model that detects with an ensemble of their scores, fitted
     /// to held-out items, where there are enough.
     ///

@@ -16,6 +16,8 @@ public struct TrainingRun {
         case planned(Summary)
         /// One of several views is next, counted from 1.
         case view(name: String, number: Int, of: Int)
+        /// One of several members of a view is next, counted from 1.
+        case member(number: Int, of: Int)
         /// The weights are being fitted.
         case training(TrainingEvent)
         /// Held-out items are being scored.
@@ -71,8 +73,8 @@ public struct TrainingRun {
         /// The file that an interrupted run goes on from.
         public var checkpointPath: String { output + ".checkpoint" }
 
-        /// The same of one of several views.
-        func checkpointPath(ofView index: Int) -> String {
+        /// The same of one of several networks.
+        func checkpointPath(ofNetwork index: Int) -> String {
             index == 0 ? checkpointPath : "\(checkpointPath).\(index + 1)"
         }
     }
@@ -213,17 +215,21 @@ public struct TrainingRun {
         let fingerprint = Self.fingerprint(survey)
         let team = environment.group.map(Team.init) ?? .alone
         try checkTeam(team, model: plan.primary.model)
-        var outcomes: [Trainer.Outcome] = []
-        for (index, job) in jobs.enumerated() {
-            if jobs.count > 1 {
+        let memberCount = request.memberCount
+        var outcomes = [[Trainer.Outcome]](repeating: [], count: jobs.count)
+        for index in 0..<jobs.count * memberCount {
+            let (view, member) = index.quotientAndRemainder(dividingBy: memberCount)
+            let job = jobs[view].member(member)
+            if jobs.count > 1, member == 0 {
                 try onEvent(
                     .view(
-                        name: job.plan.preprocessing.viewName, number: index + 1, of: jobs.count))
+                        name: job.plan.preprocessing.viewName, number: view + 1, of: jobs.count))
             }
-            outcomes.append(
+            if memberCount > 1 { try onEvent(.member(number: member + 1, of: memberCount)) }
+            outcomes[view].append(
                 try fit(
-                    job, planText: try Self.planText(job, fingerprint: fingerprint), team: team,
-                    checkpointPath: environment.checkpointPath(ofView: index),
+                    job, planText: try planText(job, fingerprint: fingerprint), team: team,
+                    checkpointPath: environment.checkpointPath(ofNetwork: index),
                     reportFolder: index == 0 ? environment.reportFolder : nil, domain: domain))
         }
         guard team.rank == 0 else { return nil }
@@ -232,17 +238,10 @@ public struct TrainingRun {
             request: request, readerCount: environment.readerCount,
             onCalibrating: { try onEvent(.calibrating(itemCount: $0)) })
         let detector = try builder.detector(
-            of: zip(jobs, outcomes).map { job, outcome in
-                DetectorView(
-                    model: outcome.model, preprocessing: job.plan.preprocessing,
-                    aggregate: job.plan.aggregate,
-                    fitted: plan.purpose == .detection
-                        ? try FittedScores(
-                            FittedScores.usualKinds.union(request.scoreKind.map { [$0] } ?? []),
-                            fittedTo: outcome.model, training: job.training,
-                            heldOut: job.heldOut,
-                            drawCount: request.drawCount, seed: request.seed)
-                        : FittedScores())
+            of: zip(jobs, outcomes).map { job, outcomes in
+                try builder.view(
+                    outcomes.map(\.model), plan: job.plan, training: job.training,
+                    heldOut: job.heldOut, purpose: plan.purpose)
             }, purpose: plan.purpose, heldOut: split.heldOut)
         let lacksMixture =
             request.scoreKind == .mixture && !detector.views[0].fitted.has(.mixture)
@@ -251,7 +250,7 @@ public struct TrainingRun {
             ?? (detector.ensemble == nil ? .reconstructionProbability : .ensemble)
         let calibration = try builder.calibration(
             of: detector, on: split.calibration, requested: [kind])
-        let first = outcomes[0]
+        let first = outcomes[0][0]
         var record = ModelRecord(
             configuration: plan.primary.model, preprocessing: plan.primary.preprocessing,
             aggregate: plan.primary.aggregate,
@@ -270,6 +269,7 @@ public struct TrainingRun {
             scoreKind: kind, ensemble: detector.ensemble, calibration: calibration,
             drawCount: request.drawCount, regretStepCount: request.regretStepCount,
             writtenBy: "latent \(LatentVersion.current), libtorch \(Runtime.libtorchVersion)")
+        if memberCount > 1 { record.memberCount = memberCount }
         if plan.purpose == .detection {
             record.maps = try MapCalibration(
                 of: detector.views, scaleItems: split.heldOut.map(\.item),
@@ -283,11 +283,11 @@ public struct TrainingRun {
                 fittedTo: first.model, training: jobs[0].training,
                 groups: LatentDensity.groups(of: record), seed: request.seed) : nil
         let file = try ModelFile(
-            record: record, parts: detector.views.map { ($0.model, $0.fitted) }, density: density)
+            record: record, networks: detector.views.map(\.members), density: density)
         try file.write(to: environment.output, overwrite: environment.overwrites)
-        for index in jobs.indices {
+        for index in 0..<jobs.count * memberCount {
             try? FileManager.default.removeItem(
-                atPath: environment.checkpointPath(ofView: index))
+                atPath: environment.checkpointPath(ofNetwork: index))
         }
         if lacksMixture {
             throw LatentError(
@@ -296,7 +296,8 @@ public struct TrainingRun {
                     + "saved to \(environment.output) with the score \(kind.rawValue)",
                 hint: "use that, or another --score")
         }
-        if let outcome = outcomes.first(where: { $0.failure != nil }), let failure = outcome.failure
+        if let outcome = outcomes.joined().first(where: { $0.failure != nil }),
+            let failure = outcome.failure
         {
             throw LatentError(
                 failure.code,
@@ -311,7 +312,7 @@ public struct TrainingRun {
         let plan: ViewPlan
         let training: WindowSource
         let heldOut: WindowSource
-        let configuration: TrainingConfiguration
+        var configuration: TrainingConfiguration
 
         init(
             _ plan: ViewPlan, split: Split, readerCount: Int,
@@ -325,6 +326,14 @@ public struct TrainingRun {
                 split.heldOut, preprocessing: plan.preprocessing, threadCount: readerCount,
                 conditioning: plan.model.conditioning, cacheByteLimit: 32 << 20)
             self.configuration = configuration(training.windowCount)
+        }
+
+        /// The same of one of several members.
+        func member(_ index: Int) -> ViewJob {
+            var job = self
+            job.configuration.seed = DetectorView.seed(
+                ofMember: index, of: configuration.seed)
+            return job
         }
     }
 
@@ -463,13 +472,15 @@ public struct TrainingRun {
         ContentHash.fingerprint(ofWords: survey.items.map(\.contentWord))
     }
 
-    private static func planText(_ job: ViewJob, fingerprint: String) throws -> String {
+    private func planText(_ job: ViewJob, fingerprint: String) throws -> String {
         let encoder = ModelFile.encoder
         let parts = [
             try encoder.encode(job.plan.model), try encoder.encode(job.plan.preprocessing),
             try encoder.encode(job.configuration),
         ].map { String(decoding: $0, as: UTF8.self) }
-        return (parts + [fingerprint]).joined(separator: "\n")
+        // A run goes on as what it began as, down to the number of its networks.
+        let members = request.memberCount > 1 ? ["\(request.memberCount) members"] : []
+        return (parts + members + [fingerprint]).joined(separator: "\n")
     }
 
     /// What generated files look like: the usual size and depth, or the usual level.

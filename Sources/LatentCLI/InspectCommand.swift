@@ -82,6 +82,11 @@ struct InspectCommand: ParsableCommand {
                     + "\(training.configuration.seed); weights of epoch \(training.bestEpoch)"
             ),
         ]
+        if record.members > 1 {
+            rows.append(
+                ("members", "\(record.members) networks of each view, of which scores are the mean")
+            )
+        }
         if let best = training.epochs.first(where: { $0.epoch == training.bestEpoch }) {
             rows.append(
                 (

@@ -309,6 +309,14 @@ struct TrainingOptions: ParsableArguments {
             """)
     var score: ScoreKind?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            To detect: networks that are trained for each view, of different seeds; scores are means \
+            over them (1).
+            """, valueName: "n"))
+    var members = 1
+
     @Option(help: ArgumentHelp("Steps of the score regret (20).", valueName: "n"))
     var regretSteps: Int?
 
@@ -321,7 +329,7 @@ struct TrainingOptions: ParsableArguments {
         for (value, name, allowed) in [
             (epochs, "--epochs", 1...1_000_000), (batch, "--batch", 1...65_536),
             (patience, "--patience", 0...1_000_000), (draws, "--draws", 1...1_000_000),
-            (regretSteps, "--regret-steps", 1...10_000),
+            (regretSteps, "--regret-steps", 1...10_000), (members, "--members", 1...100),
         ] as [(Int?, String, ClosedRange<Int>)] {
             if let value, !allowed.contains(value) {
                 throw ValidationError(
@@ -369,6 +377,7 @@ struct TrainingOptions: ParsableArguments {
         request.drawCount = draws
         request.scoreKind = score
         request.regretStepCount = regretSteps
+        request.memberCount = members
     }
 }
 

@@ -27,6 +27,9 @@ final class TrainingReporter {
         case .view(let name, let number, let count):
             console.note("view \(number) of \(count): \(name)")
             lastEpochNote = .distantPast
+        case .member(let number, let count):
+            console.note("network \(number) of \(count)")
+            lastEpochNote = .distantPast
         case .training(let event):
             training(event)
         case .calibrating(let count):

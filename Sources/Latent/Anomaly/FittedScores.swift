@@ -22,6 +22,12 @@ struct FittedScores {
     /// and is better than the others for some recordings alone.
     static let usualKinds = kinds.subtracting([.masked])
 
+    /// Those that depend on the network: each member has its own, all else is of the windows.
+    static let networkKinds: Set<ScoreKind> = [.residual, .latent]
+
+    /// Those that there are.
+    var kinds: Set<ScoreKind> { Set(scores.keys) }
+
     /// Whether there is one of that kind.
     func has(_ kind: ScoreKind) -> Bool { scores.keys.contains(kind) }
 

@@ -152,7 +152,7 @@ public final class Scorer {
     private func evaluateBatch(of waiting: inout [Entry], view: Int) throws {
         let model = views[view].model
         var values: [Float] = []
-        var keys: [(hash: ContentHash, window: Int)] = []
+        var keys: [WindowKey] = []
         var owners: [Int] = []
         var codes: [[Int]] = []
         for index in waiting.indices {
@@ -163,7 +163,7 @@ public final class Scorer {
             let first = waiting[index].windowsTaken[view]
             values += content.views[view].values(first..<first + take)
             for window in first..<first + take {
-                keys.append((content.views[view].hash, window))
+                keys.append(WindowKey(hash: content.views[view].hash, window: window))
                 owners.append(index)
                 codes.append(content.codes)
             }
@@ -172,22 +172,14 @@ public final class Scorer {
         guard !owners.isEmpty else { return }
         let x = try model.batch(values)
         let condition = try model.condition(codes)
-        let scored = keys
-        func noise(window: Int, draws: Range<Int>) -> [Float] {
-            self.noise(
-                of: scored[window].hash, window: scored[window].window, draws: draws, view: view)
-        }
-        let statistics = try model.statistics(
-            of: x, condition: condition, drawCount: configuration.drawCount, noise: noise)
-        var scores = statistics.scores
-        let windows = try ScoredWindows(x, statistics, shape: model.configuration.window)
-        scores.merge(try views[view].fitted.values(of: windows)) { $1 }
-        if view == 0 {
-            let batch = ScoredBatch(
-                model: model, x: x, condition: condition, drawCount: configuration.drawCount,
-                noise: noise, statistics: statistics)
-            scores.merge(try requested.values(of: batch)) { $1 }
-        }
+        let scores = DetectorView.mean(
+            try views[view].members.enumerated().map { index, member in
+                try self.scores(
+                    of: x, condition: condition, by: member, isOfFirstView: view == 0
+                ) { window, draws in
+                    self.noise(of: keys[window], draws: draws, view: view, member: index)
+                }
+            })
         for (kind, values) in scores {
             for (value, owner) in zip(values, owners) {
                 waiting[owner].figures[view][kind, default: []].append(value)
@@ -195,16 +187,44 @@ public final class Scorer {
         }
     }
 
+    /// What a member makes of a batch of windows, by kind, [B] each.
+    private func scores(
+        of x: Tensor, condition: Tensor?, by member: DetectorView.Member, isOfFirstView: Bool,
+        noise: @escaping (_ window: Int, _ draws: Range<Int>) -> [Float]
+    ) throws -> [ScoreKind: [Double]] {
+        let model = member.model
+        let statistics = try model.statistics(
+            of: x, condition: condition, drawCount: configuration.drawCount, noise: noise)
+        var scores = statistics.scores
+        let windows = try ScoredWindows(x, statistics, shape: model.configuration.window)
+        scores.merge(try member.fitted.values(of: windows)) { $1 }
+        if isOfFirstView {
+            let batch = ScoredBatch(
+                model: model, x: x, condition: condition, drawCount: configuration.drawCount,
+                noise: noise, statistics: statistics)
+            scores.merge(try requested.values(of: batch)) { $1 }
+        }
+        return scores
+    }
+
+    /// What the noise of a window is keyed by.
+    private struct WindowKey {
+        let hash: ContentHash
+        let window: Int
+    }
+
     /// The noise of some draws of a window, [draws, D].
     private func noise(
-        of hash: ContentHash, window: Int, draws: Range<Int>, view: Int
+        of key: WindowKey, draws: Range<Int>, view: Int, member: Int
     ) -> [Float] {
         var noise: [Float] = []
         for draw in draws {
-            // Views have draws of their own; those of the first do not depend on there being others.
+            // Views and members have draws of their own; those of the first do not depend on there
+            // being others.
             var generator = Generator(
-                seed: configuration.seed, Stream.scoring.rawValue &+ UInt64(view) << 32, hash.word,
-                UInt64(window), UInt64(draw))
+                seed: configuration.seed,
+                Stream.scoring.rawValue &+ UInt64(view) << 32 &+ UInt64(member) << 48,
+                key.hash.word, UInt64(key.window), UInt64(draw))
             noise += generator.normals(views[view].model.noiseCount)
         }
         return noise

@@ -52,6 +52,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var aggregate: Aggregate
     /// Further views of a model that detects.
     public var furtherViews: [View]
+    /// Networks of each view, whose scores are averaged; nil for one.
+    public var memberCount: Int?
     /// Classes of the training items, sorted; empty without labels.
     public var labels: [String]
     /// Height and width of generated images; nil for recordings.
@@ -91,6 +93,9 @@ public struct ModelRecord: Codable, Sendable, Equatable {
             + furtherViews
     }
 
+    /// Networks of each view.
+    public var members: Int { memberCount ?? 1 }
+
     /// Steps that `regret` takes.
     var regretSteps: Int { regretStepCount ?? LikelihoodRegret.defaultStepCount }
 
@@ -111,6 +116,7 @@ public struct ModelRecord: Codable, Sendable, Equatable {
             if !isRight { throw LatentError(.model, "the model's record has \(what)") }
         }
         try check((1...1_000_000).contains(drawCount), "\(drawCount) draws")
+        try check((1...DetectorView.memberLimit).contains(members), "\(members) members")
         try check(
             LikelihoodRegret.stepCountRange.contains(regretSteps), "\(regretSteps) steps of regret")
         try scoreKind.check(configuration)
@@ -162,28 +168,37 @@ public struct ModelFile: Sendable {
 
     /// Makes a file from a trained model.
     public init(record: ModelRecord, model: VAE) throws {
-        try self.init(record: record, parts: [(model, FittedScores())])
+        try self.init(
+            record: record,
+            networks: [[DetectorView.Member(model: model, fitted: FittedScores())]])
     }
 
-    /// Makes a file from the networks of each view and what is fitted to them.
+    /// Makes a file from the members of each view, and the density of the latents of a model that draws.
     init(
-        record: ModelRecord, parts: [(model: VAE, fitted: FittedScores)],
-        density: LatentDensity? = nil
+        record: ModelRecord, networks: [[DetectorView.Member]], density: LatentDensity? = nil
     ) throws {
         self.record = record
         weights = density?.tensors() ?? [:]
-        for (index, part) in parts.enumerated() {
-            var own = try part.model.parameters.values()
-            own[Self.logScalePath] = HostTensor(
-                shape: [1], values: [Float(part.model.sharedLogScale)])
-            own.merge(try part.fitted.tensors()) { weight, _ in weight }
-            for (path, tensor) in own { weights[Self.prefix(ofView: index) + path] = tensor }
+        for (view, members) in networks.enumerated() {
+            for (index, member) in members.enumerated() {
+                var own = try member.model.parameters.values()
+                own[Self.logScalePath] = HostTensor(
+                    shape: [1], values: [Float(member.model.sharedLogScale)])
+                own.merge(try member.fitted.tensors()) { weight, _ in weight }
+                let prefix = Self.prefix(ofView: view) + Self.prefix(ofMember: index)
+                for (path, tensor) in own { weights[prefix + path] = tensor }
+            }
         }
     }
 
     /// Where the weights of a view stand: those of the first at the top.
     private static func prefix(ofView index: Int) -> String {
         index == 0 ? "" : "view.\(index)."
+    }
+
+    /// Where the weights of a view's member stand, below those of the view.
+    private static func prefix(ofMember index: Int) -> String {
+        index == 0 ? "" : "member.\(index)."
     }
 
     /// The bytes of the file; equal models give equal bytes.
@@ -317,7 +332,7 @@ public struct ModelFile: Sendable {
         try kind.check(record.configuration, path: path)
     }
 
-    /// Builds the model on a device; of several views the first.
+    /// Builds the model on a device; of several views, or members, the first.
     public func model(on device: Device) throws -> VAE {
         try model(record.configuration, weights: weights(ofView: 0), on: device)
     }
@@ -325,21 +340,34 @@ public struct ModelFile: Sendable {
     /// Builds all views on a device.
     func views(on device: Device) throws -> [DetectorView] {
         try record.views.enumerated().map { index, view in
-            let weights = weights(ofView: index)
+            let members = try (0..<record.members).map { member in
+                let weights = weights(ofView: index, member: member)
+                return DetectorView.Member(
+                    model: try model(view.configuration, weights: weights, on: device),
+                    fitted: try FittedScores(
+                        weights: weights, of: view.configuration, on: device))
+            }
+            let kinds = members[0].fitted.kinds.intersection(FittedScores.networkKinds)
+            guard members.dropFirst().allSatisfy({ $0.fitted.kinds == kinds }) else {
+                throw LatentError(
+                    .model, "the members of a view have different scores",
+                    hint: "train the model again")
+            }
             return DetectorView(
-                model: try model(view.configuration, weights: weights, on: device),
-                preprocessing: view.preprocessing, aggregate: view.aggregate,
-                fitted: try FittedScores(
-                    weights: weights, of: view.configuration, on: device))
+                model: members[0].model, preprocessing: view.preprocessing,
+                aggregate: view.aggregate, fitted: members[0].fitted,
+                furtherMembers: Array(members.dropFirst()))
         }
     }
 
-    private func weights(ofView index: Int) -> [String: HostTensor] {
-        let prefix = Self.prefix(ofView: index)
-        guard index > 0 else { return weights.filter { !$0.key.hasPrefix("view.") } }
+    private func weights(ofView view: Int, member: Int = 0) -> [String: HostTensor] {
+        let prefix = Self.prefix(ofView: view) + Self.prefix(ofMember: member)
         return Dictionary(
             uniqueKeysWithValues: weights.compactMap { path, tensor in
-                path.hasPrefix(prefix) ? (String(path.dropFirst(prefix.count)), tensor) : nil
+                guard path.hasPrefix(prefix) else { return nil }
+                let own = path.dropFirst(prefix.count)
+                return own.hasPrefix("view.") || own.hasPrefix("member.")
+                    ? nil : (String(own), tensor)
             })
     }
 

@@ -319,5 +319,5 @@ enum Stream: UInt64 {
     case weights = 1
     case split, order, trainingNoise, heldOutNoise, scoring, augmentation, parents, phases
     case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents, fittedScores
-    case resampling, latentDensity
+    case resampling, latentDensity, members
 }

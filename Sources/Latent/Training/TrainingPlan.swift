@@ -75,6 +75,8 @@ public struct TrainingRequest: Sendable {
     /// The score that files are ranked by; nil chooses the ensemble of a model that detects, else the
     /// reconstruction probability.
     public var scoreKind: ScoreKind?
+    /// Networks of each view of a model that detects, whose scores are averaged.
+    public var memberCount = 1
     /// Steps of `regret`; nil for the default.
     public var regretStepCount: Int?
     /// The source of every random choice.
@@ -161,6 +163,15 @@ struct TrainingPlan {
                 model: model, preprocessing: preprocessing,
                 aggregate: request.aggregate
                     ?? (isGrid ? (detects ? .topHundredth : .topTenth) : .mean))
+        }
+        guard (1...DetectorView.memberLimit).contains(request.memberCount) else {
+            throw LatentError(
+                .usage, "\(request.memberCount) members; expected 1 to \(DetectorView.memberLimit)")
+        }
+        guard detects || request.memberCount == 1 else {
+            throw LatentError(
+                .usage, "several members are averaged in scores, and this model is to draw",
+                hint: "train with --for detection, or leave --members out")
         }
         self.purpose = purpose
         viewReason = reason

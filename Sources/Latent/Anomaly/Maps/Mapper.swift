@@ -7,7 +7,7 @@ import Torch
 /// The model is run on the windows of one file at a time, with the mean of q(z|x) in place of draws:
 /// the map of a file has the same bytes whatever else is scored. The error of an element of a window
 /// is the mean over channels of (x - E[x|z])², in units of what it is in training where the model
-/// has the score `residual`; ``WindowOverlay`` lays windows back to their places.
+/// has the score `residual`, and of several members the mean; ``WindowOverlay`` lays windows back to their places.
 public final class Mapper {
     private let views: [DetectorView]
     private let conditioning: Conditioning?
@@ -84,8 +84,7 @@ public final class Mapper {
     private func errors(
         of windows: ItemWindows, view: DetectorView, codes: [Int]
     ) throws -> FeatureMap {
-        let (model, preprocessing) = (view.model, view.preprocessing)
-        let configuration = model.configuration
+        let (preprocessing, configuration) = (view.preprocessing, view.model.configuration)
         let side = preprocessing.cellSide
         var overlay = WindowOverlay(
             preprocessing.windowing, height: (windows.mapHeight + side - 1) / side,
@@ -93,16 +92,23 @@ public final class Mapper {
         let area = configuration.height * configuration.width
         for start in stride(from: 0, to: windows.count, by: Self.batchSize) {
             let range = start..<min(start + Self.batchSize, windows.count)
-            let errors = try withoutGradients {
-                let x = try model.batch(windows.values(range))
-                let condition = try model.condition(range.map { _ in codes })
-                let z = try model.latents(of: x, condition: condition)
-                let rebuilt = try model.decode(z, condition: condition).mean
-                let squares = try (x - rebuilt).squared().reshaped([range.count, -1])
-                let weighted = try view.fitted.residualPrecision.map { try squares * $0 } ?? squares
-                return try weighted.reshaped([range.count, configuration.channelCount, area])
-                    .mean(axes: [1]).floats()
+            let values = windows.values(range)
+            let ofMembers = try view.members.map { member in
+                try withoutGradients {
+                    let model = member.model
+                    let x = try model.batch(values)
+                    let condition = try model.condition(range.map { _ in codes })
+                    let z = try model.latents(of: x, condition: condition)
+                    let rebuilt = try model.decode(z, condition: condition).mean
+                    let squares = try (x - rebuilt).squared().reshaped([range.count, -1])
+                    let weighted =
+                        try member.fitted.residualPrecision.map { try squares * $0 } ?? squares
+                    return try weighted.reshaped([range.count, configuration.channelCount, area])
+                        .mean(axes: [1]).floats()
+                }
             }
+            let errors = ofMembers.dropFirst().reduce(ofMembers[0]) { zip($0, $1).map(+) }
+                .map { $0 / Float(ofMembers.count) }
             for (offset, window) in range.enumerated() {
                 overlay.add(errors[offset * area..<(offset + 1) * area], index: window)
             }
