@@ -125,7 +125,7 @@ struct Scoring {
             let rows = run.lines.map {
                 $0.split(separator: separator, omittingEmptySubsequences: false)
             }
-            #expect(rows.allSatisfy { $0.count == 21 })
+            #expect(rows.allSatisfy { $0.count == 22 })
             #expect(rows[0].prefix(3).elementsEqual(["path", "label", "score"]))
             #expect(Double(rows[1][2]) != nil)
         }
