@@ -1335,6 +1335,7 @@ def density():
     centred = mean - mean.mean(0)
     fitted = (centred.T @ centred + variance.sum(0).diag() + (width + 2) * expected) / (
         count + width + 2)
+    fitted = fitted + 1e-4 * fitted.trace() / width * torch.eye(width)
     noise = source.normal(2, width).double()
     write("density.json", {
         "weights": plain(weights), "means": plain(means), "factors": plain(factors),

@@ -115,7 +115,8 @@ def main():
     best = max(means.values())
     for name in sorted(means, key=means.get, reverse=True):
         line(name, tables[name], best)
-    single = max(value for name, value in means.items() if "," not in name.split(", ")[0])
+    single = max(
+        (value for name, value in means.items() if "," not in name.split(", ")[0]), default=best)
     mean = np.mean([r[0] for r in automatic])
     line("auto", automatic, best)
     print(

@@ -279,9 +279,7 @@ public struct TrainingRun {
             &record, survey: survey, plan: plan.primary, training: split.training)
         let density =
             plan.purpose == .augmentation
-            ? try LatentDensity(
-                fittedTo: first.model, training: jobs[0].training,
-                groups: LatentDensity.groups(of: record), seed: request.seed) : nil
+            ? try density(of: first.model, training: jobs[0].training, record: record) : nil
         let file = try ModelFile(
             record: record, networks: detector.views.map(\.members), density: density)
         try file.write(to: environment.output, overwrite: environment.overwrites)
@@ -459,7 +457,7 @@ public struct TrainingRun {
         configuration.freeNats = request.freeNats ?? (view.model.layerCount > 1 ? 2 : 0)
         if let value = request.averageDecay { configuration.averageDecay = value }
         configuration.balance = request.balance
-        configuration.precision = request.precision ?? .float32
+        configuration.precision = request.precision ?? .usual(on: environment.device)
         let usual = plan.purpose == .detection ? TrainingRequest.Augmentation.off : .light
         if request.augmentation ?? usual == .light {
             configuration.augmentation = .light(for: view.preprocessing)
@@ -481,6 +479,19 @@ public struct TrainingRun {
         // A run goes on as what it began as, down to the number of its networks.
         let members = request.memberCount > 1 ? ["\(request.memberCount) members"] : []
         return (parts + members + [fingerprint]).joined(separator: "\n")
+    }
+
+    /// Where the latents lie; nil where no Gaussian can be fitted to them, as the model is whole without.
+    private func density(
+        of model: VAE, training: WindowSource, record: ModelRecord
+    ) throws -> LatentDensity? {
+        do {
+            return try LatentDensity(
+                fittedTo: model, training: training, groups: LatentDensity.groups(of: record),
+                seed: request.seed)
+        } catch is TorchError {
+            return nil
+        }
     }
 
     /// What generated files look like: the usual size and depth, or the usual level.

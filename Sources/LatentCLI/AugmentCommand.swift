@@ -43,7 +43,7 @@ struct AugmentCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            Factor on the deviation of the posterior or the prior: below 1 new files are more \
+            Factor on the deviation of the posterior, prior or density: below 1 new files are more \
             typical and less varied.
             """, valueName: "x"))
     var spread = 1.0
@@ -90,7 +90,10 @@ struct AugmentCommand: ParsableCommand {
             throw LatentError(
                 .data, "no \(domain.plural) were found in the data", hint: "name other folders")
         }
-        if force { try OutputCheck.holdsNoInput(output, of: parents.lazy.map(\.path)) }
+        // A part may find the files of others there, so that only this keeps it from the inputs.
+        if force || sharding.shard != nil {
+            try OutputCheck.holdsNoInput(output, of: parents.lazy.map(\.path))
+        }
         var configuration = Augmenter.Configuration(
             method: method
                 ?? (!input.data.isEmpty ? .posterior : loaded.file.hasDensity ? .density : .prior),

@@ -261,7 +261,11 @@ struct TrainingOptions: ParsableArguments {
             valueName: "x"))
     var average: Double?
 
-    @Option(help: "Numbers that products of training are made of: float32, bfloat16 (float32).")
+    @Option(
+        help: """
+            Numbers that products of training are made of: float32, bfloat16 (bfloat16 where the \
+            processor multiplies it, by AVX-512 BF16).
+            """)
     var precision: TrainingConfiguration.Precision?
 
     @Option(

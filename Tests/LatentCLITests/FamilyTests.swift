@@ -44,6 +44,7 @@ struct Family {
         arguments: objectives + likelihoods + networks + [
             (["--layers", "3", "--channels", "4,8", "--latent", "4"], "layers", "3"),
             (["--precision", "bfloat16"], "precision", "bfloat16"),
+            (["--precision", "float32"], "precision", "float32"),
             (["--balance", "resample"], "balance", "resample"),
             (["--balance", "weight"], "balance", "weight"),
         ])

@@ -76,7 +76,9 @@ import Torch
             let tolerance = [.kl, .neighbours].contains(kind) ? 1e-5 : 0.02
             #expect(abs(found - expected) < tolerance * max(1, abs(expected)), "\(kind)")
         }
-        // The largest of means is no more than the mean of the largest.
+        // The largest of means is less than the mean of the largest, where members do not agree on
+        // the window; aggregated one by one, they would be the same.
+        var differs = false
         let highest = try Self.scores(Self.view([1, 2], aggregate: .max), of: items)
         let each = try [1, 2].map {
             try Self.scores(Self.view([$0], aggregate: .max), of: items)
@@ -84,8 +86,11 @@ import Torch
         for index in items.indices {
             let bound =
                 try each.reduce(0) { try $0 + (#require($1[index][.kl])) } / 2
-            #expect(try #require(highest[index][.kl]) <= bound + 1e-6)
+            let found = try #require(highest[index][.kl])
+            #expect(found <= bound + 1e-6)
+            differs = differs || found < bound - 1e-4
         }
+        #expect(differs)
     }
 
     @Test("the mean of each kind is over those that give it")

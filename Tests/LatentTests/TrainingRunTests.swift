@@ -148,6 +148,7 @@ import Torch
         ),
         ("last weights", { $0.averageDecay = 0 }),
         ("bfloat16", { $0.precision = .bfloat16 }),
+        ("float32", { $0.precision = .float32 }),
         ("no variation", { $0.augmentation = .off }),
     ]
 

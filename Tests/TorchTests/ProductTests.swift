@@ -108,6 +108,44 @@ import Torch
         }
     }
 
+    @Test("without a bias, and where only weights learn, gradients are the same")
+    func partial() throws {
+        func gradients(_ isHalf: Bool) throws -> [Float] {
+            var generator = Generator(seed: 3)
+            let x = try Tensor(Self.numbers(&generator, 2 * 20 * 36), shape: [2, 20, 6, 6])
+                .transposed(2, 3)
+            let weight = try Tensor(
+                Self.numbers(&generator, 24 * 20 * 16), shape: [24, 20, 4, 4])
+            try weight.requireGradient()
+            let y = try withBFloat16(isHalf) {
+                try conv2d(x, weight: weight, bias: nil, stride: 2, padding: 0)
+            }
+            try y.widened().squared().sum().backward()
+            return try #require(try weight.gradient()).floats()
+        }
+        #expect(Self.distance(try gradients(true), try gradients(false)) < 1 / 128)
+    }
+
+    @Test("what does not fit is refused, as in float32", arguments: [false, true])
+    func misfits(isHalf: Bool) throws {
+        let x = try Tensor.zeros(shape: [2, 3, 8, 8])
+        let weight = try Tensor.zeros(shape: [8, 4, 4, 4])
+        let fitting = try Tensor.zeros(shape: [8, 3, 4, 4])
+        let short = try Tensor.zeros(shape: [7])
+        withBFloat16(isHalf) {
+            #expect(throws: TorchError.self) {
+                try conv2d(x, weight: weight, bias: nil, stride: 2, padding: 1)
+            }
+            #expect(throws: TorchError.self) {
+                try conv2d(x, weight: fitting, bias: short, stride: 2, padding: 1)
+            }
+            #expect(throws: TorchError.self) {
+                try linear(
+                    Tensor.zeros(shape: [2, 3]), weight: Tensor.zeros(shape: [4, 5]), bias: nil)
+            }
+        }
+    }
+
     @Test("what is not a number stays in the item that it is in, and is not rectified away")
     func notANumber() throws {
         var values = [Float](repeating: 0.5, count: 3 * 20 * 4 * 4)

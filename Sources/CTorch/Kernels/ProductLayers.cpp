@@ -125,6 +125,7 @@ struct Product : torch::autograd::Function<Product> {
         context->saved_data["shape"] =
             std::vector<int64_t>{x.size(2), x.size(3), stride, padding, transposed};
         context->saved_data["type"] = x.scalar_type();
+        context->saved_data["biased"] = bias.has_value();
         return by_item(y);
     }
 
@@ -155,7 +156,7 @@ struct Product : torch::autograd::Function<Product> {
             to_weight = (g.transposed ? sum.permute({2, 3, 0, 1}) : sum.permute({3, 2, 0, 1}))
                             .contiguous();
         }
-        if (context->needs_input_grad(2)) {
+        if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) {
             to_bias = slope.bias;
         }
         return {to_input, to_weight, to_bias, {}, {}, {}, {}};
@@ -208,6 +209,7 @@ struct ProductOfFew : torch::autograd::Function<ProductOfFew> {
         context->saved_data["shape"] =
             std::vector<int64_t>{x.size(2), x.size(3), stride, padding};
         context->saved_data["type"] = x.scalar_type();
+        context->saved_data["biased"] = bias.has_value();
         return by_item(y);
     }
 
@@ -241,7 +243,7 @@ struct ProductOfFew : torch::autograd::Function<ProductOfFew> {
                             .contiguous()
                             .view(values.sizes());
         }
-        if (context->needs_input_grad(2)) {
+        if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) {
             to_bias = slope.bias;
         }
         return {to_input, to_weight, to_bias, {}, {}, {}};
@@ -291,6 +293,7 @@ struct ProductToFew : torch::autograd::Function<ProductToFew> {
             static_cast<int>(x.size(0)), y.data_ptr<float>());
         context->save_for_backward({source, values});
         context->saved_data["type"] = x.scalar_type();
+        context->saved_data["biased"] = bias.has_value();
         auto image = y.permute({2, 5, 0, 3, 1, 4}).reshape({x.size(0), outputs, 2 * h, 2 * w});
         return bias ? image.add_(bias->view({1, -1, 1, 1})) : image;
     }
@@ -318,7 +321,7 @@ struct ProductToFew : torch::autograd::Function<ProductToFew> {
                             .contiguous()
                             .view(values.sizes());
         }
-        if (context->needs_input_grad(2)) {
+        if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) {
             to_bias = slopes[0].to(at::kFloat).sum({0, 2, 3});
         }
         return {to_input, to_weight, to_bias};
@@ -332,9 +335,26 @@ bool uses_products(const at::Tensor &x) {
            products::available();
 }
 
+namespace {
+
+/// What libtorch's layers check, of which these are the twins.
+void check(const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias,
+           int64_t rank, bool transposed) {
+    int64_t inputs = weight.size(transposed ? 0 : 1), outputs = weight.size(transposed ? 1 : 0);
+    TORCH_CHECK(x.dim() == rank && weight.dim() == rank, "a layer of ", rank, " axes got an input of ",
+                x.dim(), " and weights of ", weight.dim());
+    TORCH_CHECK(x.size(1) == inputs, "an input of ", x.size(1), " channels, expected ", inputs);
+    TORCH_CHECK(rank == 2 || weight.size(2) == weight.size(3), "a kernel that is not square");
+    TORCH_CHECK(!bias || (bias->dim() == 1 && bias->size(0) == outputs),
+                "a bias that does not fit ", outputs, " channels");
+}
+
+}  // namespace
+
 at::Tensor product_convolution(const at::Tensor &x, const at::Tensor &weight,
                                const std::optional<at::Tensor> &bias, int64_t stride,
                                int64_t padding, bool transposed, bool rectified) {
+    check(x, weight, bias, 4, transposed);
     int64_t kernel = weight.size(2);
     if (!transposed && weight.size(1) * kernel * kernel <= ProductOfFew::depth_limit) {
         return ProductOfFew::apply(x, weight, bias, stride, padding, rectified);
@@ -348,6 +368,7 @@ at::Tensor product_convolution(const at::Tensor &x, const at::Tensor &weight,
 
 at::Tensor product_linear(const at::Tensor &x, const at::Tensor &weight,
                           const std::optional<at::Tensor> &bias, bool rectified) {
+    check(x, weight, bias, 2, false);
     auto y = Product::apply(x.unsqueeze(2).unsqueeze(3), weight.unsqueeze(2).unsqueeze(3), bias, 1,
                             0, false, rectified);
     return y.squeeze(3).squeeze(2);

@@ -1,5 +1,7 @@
 #include "Products.hpp"
 
+#if defined(__x86_64__)
+
 #include <ATen/Parallel.h>
 #include <immintrin.h>
 
@@ -475,3 +477,25 @@ void weight_gradient(const BFloat16 *source_pairs, const BFloat16 *slope_pairs, 
 }
 
 }  // namespace lt::products
+
+#else
+
+// Other processors have none of this: nothing is called where `available` says so.
+namespace lt::products {
+
+bool available() { return false; }
+Links links(const Geometry &, bool) { return {}; }
+Panels pack(const float *, int, int, int, int64_t, int64_t, int64_t) { return {}; }
+template <typename Element>
+void multiply(const BFloat16 *, const Panels &, const float *, bool, const Links &, int, Element *) {}
+template void multiply(const BFloat16 *, const Panels &, const float *, bool, const Links &, int,
+                       BFloat16 *);
+template void multiply(const BFloat16 *, const Panels &, const float *, bool, const Links &, int,
+                       float *);
+void unfold(const float *, const Geometry &, int, int, BFloat16 *) {}
+void prepare(const BFloat16 *, const BFloat16 *, int, int, int, const Prepared &) {}
+void weight_gradient(const BFloat16 *, const BFloat16 *, const Links &, int, int, int, int, float *) {}
+
+}  // namespace lt::products
+
+#endif

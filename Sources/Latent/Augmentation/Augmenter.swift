@@ -58,7 +58,7 @@ public final class Augmenter {
         public var method: LatentSampling
         /// Number of new items.
         public var count: Int
-        /// Factor on the deviation of the posterior, or of the prior: below 1 draws are more typical
+        /// Factor on the deviation of the posterior, the prior or the density: below 1 draws are more typical
         /// and less varied.
         public var spread = 1.0
         /// Labels that all new items are to have, by attribute; the others are those of the parent,
@@ -146,7 +146,7 @@ public final class Augmenter {
     /// Parents are read and signals rebuilt on other threads; a few items are in memory at a time.
     ///
     /// - Parameters:
-    ///   - parents: real items; needed by every method but `prior`
+    ///   - parents: real items; needed by the methods that start from some
     ///   - onFailure: called once for a parent that cannot be read; a further draw takes the place
     ///     of one that lost its parent, so that the count is reached
     ///   - emit: called once for each item, on the calling thread

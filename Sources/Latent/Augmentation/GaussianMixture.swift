@@ -24,6 +24,8 @@ struct GaussianMixture: Sendable, Equatable {
     private static let roundLimit = 100
     /// Nats for an item by which a round has to gain.
     private static let tolerance = 1e-3
+    /// The least variance of a direction, as a share of the mean of all.
+    private static let floor = 1e-4
 
     /// Takes numbers from a model file; nil where they do not fit together.
     init?(weights: [Float], means: [Float], factors: [Float], dimensionCount: Int) {
@@ -73,9 +75,13 @@ struct GaussianMixture: Sendable, Equatable {
             let covariance =
                 try (scatter + width * diagonal + prior)
                 / (sizes.reshaped([componentCount, 1, 1]) + strength)
+            // Points on a sheet vary in few directions: what rounding takes from the others is less.
+            let floor =
+                try (covariance * diagonal).sum(axes: [1, 2]) * (Self.floor / Double(dimensions))
             return Components(
                 logWeights: try sizes.log() - Foundation.log(Double(count)), means: means,
-                factors: try covariance.cholesky())
+                factors: try (covariance + floor.reshaped([componentCount, 1, 1]) * diagonal)
+                    .cholesky())
         }
 
         var components = try maximised()

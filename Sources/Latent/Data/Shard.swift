@@ -11,9 +11,12 @@ public struct Shard: Sendable, Equatable {
     /// Items of a group.
     public var groupSize = 1
 
-    /// Makes part `number` of `count`; nil unless 1 ≤ number ≤ count.
+    /// More parts than any cluster has machines; their groups can be counted.
+    public static let countLimit = 1_000_000
+
+    /// Makes part `number` of `count`; nil unless 1 ≤ number ≤ count ≤ ``countLimit``.
     public init?(number: Int, of count: Int) {
-        guard number >= 1, number <= count else { return nil }
+        guard number >= 1, number <= count, count <= Self.countLimit else { return nil }
         self.number = number
         self.count = count
     }

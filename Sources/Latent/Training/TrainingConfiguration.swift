@@ -1,4 +1,5 @@
 import Foundation
+import Torch
 
 /// How a model is fitted; saved in the model.
 public struct TrainingConfiguration: Codable, Sendable, Equatable {
@@ -18,6 +19,11 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         case float32
         /// 8 bits, with sums of 24: faster where the processor has units for it.
         case bfloat16
+
+        /// What training uses unless told otherwise: the faster of those that learn equally well.
+        public static func usual(on device: Device) -> Precision {
+            device == .cpu && Runtime.multipliesBFloat16 ? .bfloat16 : .float32
+        }
     }
 
     /// The source of every random choice.

@@ -63,6 +63,7 @@ extension TrainingRun {
         var cacheByteCount = 0.0
         var fitByteCount = 0.0
         let detects = prepared.plan.purpose == .detection
+        let members = Double(request.memberCount)
         var views: [TrainingForecast.View] = []
         for job in prepared.jobs {
             let cost = try ViewCost(of: job, device: device, drawCount: request.drawCount)
@@ -82,9 +83,10 @@ extension TrainingRun {
             if job.plan.model.likelihood == .gaussianPerElement { epochs *= 1.25 }
             let stepping = steps * cost.stepSeconds
             // Reading goes on beside the steps; the slower of both counts.
+            // Members are trained one after the other; the first leaves what it read.
             seconds +=
-                max(stepping, reading) + (epochs - 1) * max(stepping, reading * uncached)
-                + epochs * heldOutWindows * cost.evaluationSeconds
+                max(stepping, reading) + (members * epochs - 1) * max(stepping, reading * uncached)
+                + members * epochs * heldOutWindows * cost.evaluationSeconds
             // Scores of the held-out items, of those for thresholds, and what scores are fitted to.
             var scored =
                 min(20_000, Double(prepared.split.calibration.count) * scale) * windowsOfItem
@@ -92,8 +94,11 @@ extension TrainingRun {
                 // Twice over the held-out items and those for thresholds: for scores and for maps.
                 scored = 2 * (scored + heldOutWindows) + min(8192, windows)
                 seconds += try cost.mixtureSeconds(windowCount: Int(windows), job: job)
+                if request.scoreKind == .masked {
+                    seconds += try cost.maskedSeconds(windowCount: Int(windows), job: job)
+                }
             }
-            seconds += scored * cost.scoringSeconds
+            seconds += members * scored * cost.scoringSeconds
             cacheByteCount += min(
                 bytes + bytes * heldOutWindows / max(1, windows),
                 Double(WindowSource.cacheByteLimit + WindowSource.poolByteLimit))
@@ -242,6 +247,24 @@ private struct ViewCost {
                     noise.normals(draws.count * model.noiseCount)
                 }
             } / Double(rows)
+    }
+
+    /// Seconds in which a network learns to fill in what is hidden.
+    func maskedSeconds(windowCount: Int, job: TrainingRun.ViewJob) throws -> Double {
+        let shape = job.plan.model.window
+        let rows = max(1, min(windowCount, 256))
+        var generator = Generator(seed: 0, Stream.fittedScores.rawValue)
+        let x = try Tensor(
+            generator.normals(rows * shape.elementCount), shape: [rows, shape.elementCount])
+        let windows = ScoredWindows(
+            x: x, posteriorMean: try Tensor.zeros(shape: [rows, 1]), reconstructed: x, shape: shape)
+        func fit(_ steps: Int) throws -> Double {
+            try Self.seconds { _ = try MaskedError(fittedTo: windows, stepCount: steps) }
+        }
+        let base = try fit(1)
+        let step = max(0, try fit(6) - base) / 5
+        return base * Double(min(windowCount, 8192)) / Double(rows)
+            + Double(MaskedError.stepCount) * step
     }
 
     /// Seconds in which a mixture of networks is fitted and its use found out, where one is.

@@ -28,7 +28,7 @@ public struct TrainingRequest: Sendable {
     public var augmentation: Augmentation?
     /// What is done about classes of unequal size.
     public var balance = TrainingConfiguration.Balance.none
-    /// Numbers that products of training are made of; nil for float32.
+    /// Numbers that products of training are made of; nil for what suits the processor.
     public var precision: TrainingConfiguration.Precision?
     /// Nats of each stochastic layer that cost nothing at first.
     public var freeNats: Double?

@@ -20,14 +20,18 @@ struct MaskedError: FittedScore {
     private let network: Inpainter
     private let distance: ResidualDistance
 
-    private static let stepCount = 600
+    static let stepCount = 600
     private static let batchSize = 64
     private static let smallestScale = 1e-6
     /// Windows that are filled in together, at most.
     private static let chunkSize = 256
 
-    /// - Complexity: 600 steps of 64 windows, and nine passes over all
     init(fittedTo windows: ScoredWindows) throws {
+        try self.init(fittedTo: windows, stepCount: Self.stepCount)
+    }
+
+    /// - Complexity: so many steps of 64 windows, and nine passes over all
+    init(fittedTo windows: ScoredWindows, stepCount: Int) throws {
         let (count, shape) = (windows.x.shape[0], windows.shape)
         let mean = try windows.x.mean(axes: [0])
         let centred = try windows.x - mean
@@ -37,12 +41,12 @@ struct MaskedError: FittedScore {
         let values = try (centred * (1 / scale)).floats()
         let length = shape.elementCount
         var schedule = TrainingConfiguration(
-            windowCount: Self.batchSize, stepCount: Self.stepCount, batchSize: Self.batchSize,
-            epochCount: Self.stepCount, patience: 0)
+            windowCount: Self.batchSize, stepCount: stepCount, batchSize: Self.batchSize,
+            epochCount: stepCount, patience: 0)
         schedule.learningRate = 2e-3
         var generator = Generator(seed: 0, Stream.fittedScores.rawValue, UInt64(count), 2)
         let optimizer = try AdamW(network.parameters.tensors())
-        for step in 0..<Self.stepCount {
+        for step in 0..<stepCount {
             var batch: [Float] = []
             var hidden: [HiddenBlock] = []
             batch.reserveCapacity(Self.batchSize * length)
@@ -59,7 +63,7 @@ struct MaskedError: FittedScore {
             try loss.backward()
             try optimizer.step(
                 learningRate: schedule.learningRate(
-                    at: Double(step) / Double(Self.stepCount)))
+                    at: Double(step) / Double(stepCount)))
         }
         self.mean = mean
         self.scale = scale
