@@ -86,9 +86,17 @@ scores.json    {x, posterior_mean, reconstructed, new: {…}, neighbours, residu
     Scores of new windows, fitted to others, by numpy in float64. Used by FittedScoreTests.
 
 mixture.json    {tensors, x, errors, best}
-masked.json    {tensors, x, errors}
     The smallest errors of two small networks on principal components, in float64. Used by
     MixtureErrorTests.
+
+masked.json    {tensors, x, errors}
+    The errors of a network that fills in nine blocks of each window, in float64. Used by
+    MaskedErrorTests.
+
+density.json    {weights, means, factors, mean, log_variance, bound, expected, fitted_mean,
+                fitted_covariance, noise, draws}
+    A mixture of Gaussians: its expected log-density under posteriors, the one Gaussian that is fitted
+    to them, and draws, in float64 by PyTorch's distributions. Used by GaussianMixtureTests.
 
 thresholds.json    {"beta", "drift", "discoveries", "tails"}
     Quantiles of Beta distributions, two-sample Kolmogorov-Smirnov statistics with the limiting
