@@ -1,6 +1,7 @@
 """The same training in PyTorch, as one would write it: the peer of `latent train`.
 
     ./.libtorch-python Tools/peer.py DATA -o weights.pt [--epochs 20] [--cached]
+        [--precision float32|bfloat16]
     ./.libtorch-python Tools/peer.py DATA --score weights.pt [--draws 16]
 
 DATA is a folder of grey PNGs. Files are decoded by Pillow in the two workers of a DataLoader, each
@@ -8,7 +9,8 @@ time anew, or with --cached once, before the first epoch, after which batches ar
 Network, loss, schedule, clipping and initialisation are those of `latent train DATA --channels
 32,64,128 --latent 32 --batch 128`: antialiased resize to 32x32, convolutions 4x4 of stride 2, σ-VAE,
 fused AdamW at 2e-3 with a rise over a tenth of the steps and a cosine fall, KL warm-up over 15 %.
-Losses are nats for each image.
+Losses are nats for each image. With bfloat16, products are those of autocast, and images lie with
+channels last, which is the faster of PyTorch's ways there.
 """
 
 import argparse
@@ -81,11 +83,14 @@ class VAE(nn.Module):
         mean, log_variance = self.encoder(x * 2 - 1).chunk(2, 1)
         return mean, log_variance.clamp(-8, 4)
 
-    def forward(self, x):
+    def forward(self, x, half=False):
         """-log p(x|z) at the best variance of the batch and KL, means over the batch; the MSE."""
-        mean, log_variance = self.encode(x)
-        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        error = F.mse_loss(self.decoder(z), x)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            mean, log_variance = self.encode(x)
+            mean, log_variance = mean.float(), log_variance.float()
+            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+            rebuilt = self.decoder(z).float()
+        error = F.mse_loss(rebuilt, x)
         best = error.clamp(min=VARIANCE_FLOOR)
         distortion = 0.5 * ELEMENTS * (best.log() + math.log(2 * math.pi) + error / best)
         rate = 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).sum(1).mean()
@@ -101,6 +106,9 @@ def train(args):
         batches = DataLoader(
             pictures, args.batch, shuffle=True, num_workers=2, persistent_workers=True)
     model = VAE()
+    half = args.precision == "bfloat16"
+    if half:
+        model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-5, fused=True)
     steps = args.epochs * len(batches)
     step = 0
@@ -109,7 +117,9 @@ def train(args):
         sums, count = np.zeros(4), 0
         for x in batches:
             progress = step / steps
-            distortion, rate, error = model(x)
+            if half:
+                x = x.contiguous(memory_format=torch.channels_last)
+            distortion, rate, error = model(x, half)
             loss = distortion + rate * min(1, progress / 0.15)
             (loss / ELEMENTS).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -157,6 +167,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--cached", action="store_true", help="decode once, not in each epoch")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--score", metavar="WEIGHTS", help="score the files and train nothing")
     parser.add_argument("--draws", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)

@@ -88,7 +88,8 @@ tool=.build/release/latent
 mkdir -p -- "$directory"
 # Only what this script writes is ever removed.
 for kind in images audio; do
-    rm -rf -- "$directory/$kind.safetensors" "$directory/$kind-scores.ndjson" "$directory/$kind-new"
+    rm -rf -- "$directory/$kind.safetensors" "$directory/$kind-drawing.safetensors" \
+        "$directory/$kind-scores.ndjson" "$directory/$kind-new"
 done
 
 # One domain from its files to results: its name, then its folder of training classes.

@@ -1,13 +1,14 @@
 """Whole runs of `latent` beside the same work in PyTorch, in alternation on the same machine.
 
     ./.libtorch-python Tools/speed.py DATA [--rounds 3] [--epochs 20] [--cached] [--threads N]
-        [--latent PATH]
+        [--precision bfloat16] [--latent PATH]
 
 DATA is a folder of grey PNGs of about 28x28. Each round trains one model with `latent train` and
 one with Tools/peer.py (same network, schedule and number of epochs; --cached lets it decode each
 file once as latent does, and not in each epoch), each from the start of the process to its end; the
 one that goes first and the seed change from round to round. On a machine that others use as well,
-threads that wait for each other measure those others: give both one with --threads 1.
+threads that wait for each other measure those others: give both one with --threads 1. Both train in
+--precision, the peer with channels last where that is bfloat16.
 
 Printed: seconds, their ratio (above 1: latent is faster), the loss of the last epoch, as a faster
 run that learns less is no gain (few epochs end far apart from seed to seed: compare over the
@@ -35,6 +36,7 @@ def train_latent(args, folder, seed):
         args.latent, "train", args.data, "-o", model, "--channels", "32,64,128", "--latent", 32,
         "--batch", 128, "--epochs", args.epochs, "--patience", 0, "--validation", 0,
         "--calibration", 0, "--threads", args.threads, "--seed", seed, "--quiet",
+        "--precision", args.precision,
         # What the peer does not do: vary the pictures, average the weights.
         "--augment", "none", "--average", 0,
         "--force"])
@@ -48,7 +50,8 @@ def train_latent(args, folder, seed):
 def train_peer(args, folder, seed):
     run = measured.run([
         sys.executable, PEER, args.data, "-o", f"{folder}/peer.pt", "--epochs", args.epochs,
-        "--threads", args.threads, "--seed", seed, *(["--cached"] if args.cached else [])])
+        "--threads", args.threads, "--seed", seed, "--precision", args.precision,
+        *(["--cached"] if args.cached else [])])
     words = run.output.splitlines()[-1].split()
     return run, float(words[words.index("loss") + 1])
 
@@ -101,6 +104,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--cached", action="store_true", help="the peer decodes each file once")
     parser.add_argument("--threads", type=int, default=0, help="of both; 0: each one's own choice")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--latent", default=LATENT, help="the program")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

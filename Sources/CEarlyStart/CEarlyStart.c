@@ -1,8 +1,11 @@
 // What has to happen before any shared library is initialised.
 //
 // Functions in `.preinit_array` of an executable run before the initialisers of the libraries that
-// it is linked with. Two things need that:
+// it is linked with. Three things need that:
 //
+// - A program may be started with its standard streams closed (`2>&-`). The next file that it opens
+//   would take their place, and warnings would be written into it. Closed ones are opened on
+//   /dev/null: input and messages of which nobody hears, output so that writing to it fails.
 // - `latent --version` is answered here: libtorch registers thousands of operators when it is
 //   loaded, which takes a quarter of a second before `main` begins.
 // - OpenMP's threads are told to sleep while they wait, which libgomp reads from the environment
@@ -12,6 +15,8 @@
 
 #include "CEarlyStart.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,7 +39,17 @@ static void start_with_sleeping_threads(char **argv, char **environment) {
     execve("/proc/self/exe", argv, extended);
 }
 
+static void open_standard_streams(void) {
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+        if (fcntl(stream, F_GETFD) < 0 && errno == EBADF) {
+            // The lowest number that is free: this one.
+            (void)open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
 static void start_early(int argc, char **argv, char **environment) {
+    open_standard_streams();
     static const char text[] = "latent " LATENT_VERSION "\n";
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         ssize_t written = write(STDOUT_FILENO, text, sizeof text - 1);

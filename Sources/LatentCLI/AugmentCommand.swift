@@ -108,8 +108,24 @@ struct AugmentCommand: ParsableCommand {
         let augmenter = try Augmenter(
             file: loaded.file, model: try loaded.file.model(on: device),
             configuration: configuration)
-        let folder = try OutputFolder(
-            path: output, shard: configuration.shard, overwrites: force)
+        if !force { try OutputFolder.checkIsEmpty(output, shard: configuration.shard) }
+        // Made when there is something to write: an error before leaves nothing behind.
+        var folder: OutputFolder?
+        func prepared() throws -> OutputFolder {
+            let made =
+                try folder
+                ?? OutputFolder(path: output, shard: configuration.shard, overwrites: force)
+            folder = made
+            return made
+        }
+        let missing =
+            configuration.method == .density && configuration.assignments.isEmpty
+            ? loaded.file.labelsWithoutDensity : []
+        if !missing.isEmpty {
+            console.warning(
+                "none are drawn of \(missing.joined(separator: ", ")): the files were too few to fit "
+                    + "to; name real ones, or train with --validation 0")
+        }
         let total = configuration.itemCount
 
         let interruption = Interruption()
@@ -120,7 +136,7 @@ struct AugmentCommand: ParsableCommand {
             failed += 1
             console.warning("\(failure.item.path): \(failure.error.message)")
         } emit: { item in
-            _ = try folder.write(item, configuration: configuration, modelHash: loaded.hash)
+            _ = try prepared().write(item, configuration: configuration, modelHash: loaded.hash)
             written += 1
             if interruption.isRequested {
                 throw LatentError(
@@ -134,7 +150,8 @@ struct AugmentCommand: ParsableCommand {
             }
         }
         console.clear()
-        console.note("wrote \(written) files and \(folder.manifestName) to \(output)")
+        let manifest = try prepared().manifestName
+        console.note("wrote \(written) files and \(manifest) to \(output)")
         if failed > 0 {
             console.warning("\(failed) of \(parents.count) parents cannot be read")
             throw ExitStatus.badData

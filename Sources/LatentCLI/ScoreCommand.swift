@@ -119,7 +119,8 @@ struct ScoreCommand: ParsableCommand {
             onlyAnomalies: only == .anomalies, summarises: summary)
         var fileCount = 0
         var conversions: Set<String> = []
-        try scorer.score(inputs) { item, result in
+        try scorer.score(inputs) { item, scored in
+            let result = report.checked(scored)
             fileCount += 1
             for conversion in (try? result.get())?.conversions ?? []
             where conversions.insert(conversion).inserted {

@@ -32,6 +32,23 @@ struct ScoreReport {
         self.summarises = summarises
     }
 
+    /// The score of a file, or what is wrong where it is not a number: no verdict can be given on that.
+    func checked(
+        _ result: Result<ItemScore, ItemFailed>
+    ) -> Result<ItemScore, ItemFailed> {
+        guard case .success(let score) = result, score.values[kind]?.isNaN == true else {
+            return result
+        }
+        return .failure(
+            ItemFailed(
+                ItemError(
+                    LatentError(
+                        .data, "the score \(kind.rawValue) is not a number",
+                        hint:
+                            "numbers of the model or the file overflow: look at the file, or train "
+                            + "the model again"))))
+    }
+
     /// Writes the line of a file.
     mutating func add(_ scored: Scored) throws {
         fileCount += 1

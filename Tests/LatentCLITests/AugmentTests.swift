@@ -94,6 +94,42 @@ struct Augmentation {
         #expect(isPrior ? labels == [nil] : labels.count == 3 && !labels.contains(nil))
     }
 
+    @Test("Messages do not get into files that are written, where standard error is closed")
+    func closedStreams() throws {
+        let folder = try TemporaryFolder()
+        try Data().write(to: URL(fileURLWithPath: folder / "empty.png"))
+        let run = try Tool.shell(
+            "$latent augment -m \"$1\" \"$2\" \"$3\" -o \"$4\" -n 121 2>&-",
+            TrainedModels.images().path, TrainedModels.shapes, folder / "empty.png",
+            folder / "more")
+        #expect(run.status == 65)
+        #expect(try manifest(folder / "more").count == 121)
+        let unheard = try Tool.shell("$latent check \"$1\" 1>&-", TrainedModels.shapes)
+        #expect(unheard.status == 74)
+        #expect(unheard.errorLines.count { $0.hasPrefix("latent: error: ") } == 1)
+    }
+
+    @Test("A run that cannot begin leaves no folder behind")
+    func nothingLeft() throws {
+        let folder = try TemporaryFolder()
+        let run = try augment(
+            TrainedModels.images(), to: folder / "more", ["--method", "interpolate"])
+        #expect(run.status == 64)
+        #expect(!FileManager.default.fileExists(atPath: folder / "more"))
+    }
+
+    @Test("A part of a run is not written among its inputs")
+    func partAmongInputs() throws {
+        let folder = try TemporaryFolder()
+        try folder.copy(Scoring.imageInbox, as: "inbox")
+        let before = try contents(below: folder.path)
+        let run = try augment(
+            TrainedModels.images(), to: folder / "inbox", [folder / "inbox", "--shard", "1/2"])
+        #expect(run.status == 74)
+        #expect(run.errors.contains("inputs are never written"))
+        #expect(try contents(below: folder.path) == before)
+    }
+
     @Test("A class is drawn that is asked for, of a model that was not conditioned on it")
     func densityOfClass() throws {
         let folder = try TemporaryFolder()

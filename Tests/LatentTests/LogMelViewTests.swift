@@ -259,3 +259,17 @@ import Torch
         }
     }
 }
+
+@Suite("Recordings") struct RecordingTests {
+    @Test("samples whose power would overflow are refused, integers that were not scaled are not")
+    func loudness() throws {
+        func read(_ largest: Float) throws -> Audio {
+            let audio = Audio(
+                sampleRate: 8_000, channelCount: 1, samples: [0, -largest, 0.5], encoding: "")
+            return try Audio(recording: audio.wavData(.float32), path: nil)
+        }
+        #expect(try read(2_147_483_648).samples[1] == -2_147_483_648)
+        let error = try #require(throws: LatentError.self) { try read(1e18) }
+        #expect(error.code == .data && error.message.contains("samples reach 1e+18"))
+    }
+}

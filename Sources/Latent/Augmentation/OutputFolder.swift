@@ -29,6 +29,22 @@ public final class OutputFolder {
         var model_sha256 = ""
     }
 
+    /// Refuses a folder that holds what a run would not replace, without touching it.
+    ///
+    /// - Parameters:
+    ///   - path: the folder
+    ///   - shard: the part of a run that is written; several parts may share a folder
+    /// - Throws: ``LatentError`` `.exists` when the folder holds anything
+    public static func checkIsEmpty(_ path: String, shard: Shard? = nil) throws(LatentError) {
+        guard shard == nil,
+            let content = try? FileManager.default.contentsOfDirectory(atPath: path),
+            !content.isEmpty
+        else { return }
+        throw LatentError(
+            .exists, path: path, "the folder holds \(content.count) files or folders already",
+            hint: "name another folder, or use --force to write into it")
+    }
+
     /// Prepares the folder.
     ///
     /// - Parameters:
@@ -38,15 +54,7 @@ public final class OutputFolder {
     /// - Throws: ``LatentError`` `.exists` when `overwrites` is false and the folder holds anything, or
     ///   for a part its manifest; `.cannotWrite` when it cannot be made
     public init(path: String, shard: Shard? = nil, overwrites: Bool) throws {
-        let manager = FileManager.default
-        if shard == nil, let content = try? manager.contentsOfDirectory(atPath: path),
-            !content.isEmpty,
-            !overwrites
-        {
-            throw LatentError(
-                .exists, path: path, "the folder holds \(content.count) files or folders already",
-                hint: "name another folder, or use --force to write into it")
-        }
+        if !overwrites { try Self.checkIsEmpty(path, shard: shard) }
         try FileManager.default.makeFolder(path)
         manifestName =
             "manifest" + (shard.map { "-\($0.number)-of-\($0.count)" } ?? "") + ".ndjson"

@@ -90,7 +90,7 @@ public struct CheckedFile: Sendable {
                     byteCount: bytes.count, channelCount: image.channelCount,
                     isUniform: image.isUniform)
             case .audio:
-                let audio = try Audio(data: bytes, path: item.path)
+                let audio = try Audio(recording: bytes, path: item.path)
                 return CheckedFile(
                     surveyed: SurveyedItem(item, contentWord: hash.word, audio: audio), hash: hash,
                     byteCount: bytes.count, channelCount: audio.channelCount,

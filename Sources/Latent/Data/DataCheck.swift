@@ -125,7 +125,7 @@ public final class DataCheck {
                     do {
                         return try CheckedFile(item, domain: domain, gate: gate)
                     } catch {
-                        throw ItemFailed(error: ItemError(error))
+                        throw ItemFailed(ItemError(error))
                     }
                 }
             )

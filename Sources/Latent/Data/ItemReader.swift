@@ -4,6 +4,9 @@ import Media
 public struct ItemFailed: Error, Sendable {
     /// What is wrong with the file.
     public let error: ItemError
+
+    /// Says what is wrong with a file.
+    public init(_ error: ItemError) { self.error = error }
 }
 
 /// An item as a model reads it.
@@ -51,7 +54,7 @@ struct ItemReader {
                 return ReadItem(item: item, content: .success(.init(views: views, codes: codes)))
             } catch {
                 return ReadItem(
-                    item: item, content: .failure(ItemFailed(error: ItemError(error))))
+                    item: item, content: .failure(ItemFailed(ItemError(error))))
             }
         }
     }

@@ -108,7 +108,7 @@ public struct Preprocessing: Codable, Sendable, Equatable {
             }
             return view.features(of: image)
         case .logMel(let view):
-            return try view.features(of: try Audio(data: bytes, path: path))
+            return try view.features(of: try Audio(recording: bytes, path: path))
         }
     }
 

@@ -108,7 +108,7 @@ public struct Survey: Sendable {
             let image = try Image(pngData: bytes, path: item.path)
             return SurveyedItem(item, contentWord: word, image: image)
         case .audio:
-            let audio = try Audio(data: bytes, path: item.path)
+            let audio = try Audio(recording: bytes, path: item.path)
             return SurveyedItem(item, contentWord: word, audio: audio)
         }
     }

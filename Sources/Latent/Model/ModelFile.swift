@@ -306,6 +306,16 @@ public struct ModelFile: Sendable {
         (try? LatentDensity(self))?.mixtures.map { $0?.weights.count ?? 0 }
     }
 
+    /// Classes, or combinations of labels, that the density knows no file of: all of theirs were kept
+    /// for other ends.
+    public var labelsWithoutDensity: [String] {
+        guard let density = try? LatentDensity(self), let groups = LatentDensity.groups(of: record)
+        else { return [] }
+        return zip(groups.combinations, density.mixtures).compactMap { codes, mixture in
+            mixture == nil ? groups.label(of: codes) : nil
+        }
+    }
+
     /// The scores that the model gives, also those that have to be asked for.
     public var scoreKinds: Set<ScoreKind> {
         Set(ScoreKind.allCases.filter { (try? check($0)) != nil })
