@@ -120,16 +120,17 @@ struct CheckCommand: ParsableCommand {
         _ check: DataCheck, device: Device
     ) throws(LatentError) -> TrainingForecast {
         let totals = check.totals
-        guard domain != nil || totals.imageCount == 0 || totals.recordingCount == 0 else {
-            throw LatentError(
-                .data,
-                "the data hold \(totals.imageCount) images and \(totals.recordingCount) recordings",
-                hint: "say which to train on with --domain image or --domain audio")
+        let kind: Domain
+        if let domain {
+            kind = domain
+        } else {
+            kind = try Domain(
+                imageCount: totals.imageCount, recordingCount: totals.recordingCount)
         }
         do {
             return try TrainingRun.forecast(
                 TrainingRequest(model, windows, training, seed: machine.seed), of: check,
-                domain: domain ?? (totals.recordingCount > 0 ? .audio : .image), device: device,
+                domain: kind, device: device,
                 readerCount: machine.readerCount)
         } catch let error as LatentError {
             throw error

@@ -132,12 +132,21 @@ struct TrainCommand: ParsableCommand {
         let kinds = Dictionary(grouping: items) { Domain(path: $0.path) }.mapValues(\.count)
         let images = kinds[.image] ?? 0
         let recordings = kinds[.audio] ?? 0
-        guard images == 0 || recordings == 0 else {
+        return (
+            items, try Domain(imageCount: images, recordingCount: recordings), inputs.omissions
+        )
+    }
+}
+
+extension Domain {
+    /// The kind of the files where none was asked for; refuses data of both.
+    init(imageCount: Int, recordingCount: Int) throws(LatentError) {
+        guard imageCount == 0 || recordingCount == 0 else {
             throw LatentError(
-                .data, "the data hold \(images) images and \(recordings) recordings",
+                .data, "the data hold \(imageCount) images and \(recordingCount) recordings",
                 hint: "say which to train on with --domain image or --domain audio")
         }
-        return (items, recordings > 0 ? .audio : .image, inputs.omissions)
+        self = recordingCount > 0 ? .audio : .image
     }
 }
 

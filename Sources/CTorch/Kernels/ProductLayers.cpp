@@ -33,10 +33,9 @@ at::Tensor by_place(const at::Tensor &x) {
 /// [H, W, N, C] as [N, C, H, W], without moving anything.
 at::Tensor by_item(const at::Tensor &y) { return y.permute({2, 3, 0, 1}); }
 
-at::Tensor empty(const Geometry &g, bool of_output, int64_t items, int64_t channels,
-                 at::ScalarType type = at::kBFloat16) {
-    return of_output ? at::empty({g.output_height, g.output_width, items, channels}, type)
-                     : at::empty({g.height, g.width, items, channels}, type);
+at::Tensor empty(const Geometry &g, bool of_output, int64_t items, int64_t channels) {
+    return of_output ? at::empty({g.output_height, g.output_width, items, channels}, at::kBFloat16)
+                     : at::empty({g.height, g.width, items, channels}, at::kBFloat16);
 }
 
 /// Pairs of items side by side, [places, ceil(N / 2), C, 2].
