@@ -89,10 +89,9 @@ struct WindowPlanner {
             ?? (isSmall || ["gradients", "smooth"].contains(transform?.name) ? .whole : .grid)
         let height = survey.mode(\.height)
         let width = survey.mode(\.width)
-        if case .gradients(var cells) = transform {
+        if case .gradients = transform {
             let longest = request.windowSize.map { max($0.height, $0.width) } ?? max(height, width)
-            cells.cellSide = longest <= Self.fineCellsSide ? 2 : cells.cellSide
-            transform = .gradients(cells)
+            if longest <= Self.fineCellsSide { transform = .gradients(.fine) }
         }
         let side = transform?.transform.cellSide ?? 1
         // Patches of pixels keep to eights; cells are few, and only the network counts.

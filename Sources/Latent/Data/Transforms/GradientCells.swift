@@ -21,6 +21,14 @@ public struct GradientCells: MapTransform, Codable, Equatable {
     /// Of the blur of the directions, in pixels.
     public var spreadSigma = 1.0
 
+    /// For small images: cells of two pixels, whose directions are spread over their neighbours.
+    ///
+    /// Found on the training files of MNIST and Fashion-MNIST alone, one class against the others by
+    /// neighbours and principal components: 0.9784 against 0.9769 with the usual blurs for clothes,
+    /// 0.9903 against 0.9900 for digits.
+    static let fine = GradientCells(
+        orientationCount: 8, cellSide: 2, blurSigma: 0.5, spreadSigma: 1.5)
+
     func channelCount(of channelCount: Int) -> Int { orientationCount }
 
     func cells(of map: FeatureMap) -> FeatureMap {
