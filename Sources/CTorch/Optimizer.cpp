@@ -22,6 +22,10 @@ LTStatus LTAdamWStep(LTTensor *const *parameters, LTTensor *const *first_moments
         at::_fused_adamw_(weights, slopes, m, v, {}, steps, learning_rate,
                           beta1, beta2, weight_decay, epsilon, /*amsgrad=*/false,
                           /*maximize=*/false);
+        // The fused step does not say that it wrote to them; what is kept of weights goes by that.
+        for (auto &weight : weights) {
+            weight.unsafeGetTensorImpl()->bump_version();
+        }
     });
 }
 

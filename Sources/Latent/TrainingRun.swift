@@ -237,6 +237,10 @@ public struct TrainingRun {
         let builder = DetectorBuilder(
             request: request, readerCount: environment.readerCount,
             onCalibrating: { try onEvent(.calibrating(itemCount: $0)) })
+        let precision = try VAE.chooseScoringPrecision(
+            of: zip(jobs, outcomes).flatMap { job, outcomes in
+                outcomes.map { ($0.model, job.heldOut) }
+            }, trainingPrecision: jobs[0].configuration.precision, seed: request.seed)
         let detector = try builder.detector(
             of: zip(jobs, outcomes).map { job, outcomes in
                 try builder.view(
@@ -269,6 +273,7 @@ public struct TrainingRun {
             scoreKind: kind, ensemble: detector.ensemble, calibration: calibration,
             drawCount: request.drawCount, regretStepCount: request.regretStepCount,
             writtenBy: "latent \(LatentVersion.current), libtorch \(Runtime.libtorchVersion)")
+        if precision != .float32 { record.scoringPrecision = precision }
         if memberCount > 1 { record.memberCount = memberCount }
         if plan.purpose == .detection {
             record.maps = try MapCalibration(

@@ -87,6 +87,9 @@ struct InspectCommand: ParsableCommand {
                 ("members", "\(record.members) networks of each view, of which scores are the mean")
             )
         }
+        if let precision = record.scoringPrecision {
+            rows.append(("scored in", "products of \(precision.rawValue)"))
+        }
         if let best = training.epochs.first(where: { $0.epoch == training.bestEpoch }) {
             rows.append(
                 (

@@ -51,6 +51,13 @@ struct ScoreCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Draws of z for each window (as calibrated).", valueName: "n"))
     var draws: Int?
 
+    @Option(
+        help: """
+            Numbers that products are made of: float32, bfloat16 (as calibrated; float32 where the \
+            processor has no units for bfloat16).
+            """)
+    var precision: TrainingConfiguration.Precision?
+
     @OptionGroup var scoring: ScoringOptions
     @OptionGroup var sharding: ShardOptions
 
@@ -92,7 +99,8 @@ struct ScoreCommand: ParsableCommand {
 
     func run() throws {
         let console = Console(quiet: machine.quiet)
-        let loaded = try ModelFile.read(model)
+        var loaded = try ModelFile.read(model)
+        if let precision { loaded.file.record.scoringPrecision = precision }
         let record = loaded.file.record
         var inputs = try input.inputs(
             of: record, groupedBy: record.calibrationGroups?.attribute)

@@ -160,4 +160,29 @@ import Torch
         #expect(y[..<size].allSatisfy(\.isFinite) && y[(2 * size)...].allSatisfy(\.isFinite))
         #expect(y[size..<2 * size].contains { $0.isNaN })
     }
+
+    @Test("weights that were written to are read anew", arguments: ["assigned", "stepped"])
+    func writtenWeights(how: String) throws {
+        var generator = Generator(seed: 4)
+        let x = try Tensor(Self.numbers(&generator, 6 * 40), shape: [6, 40])
+        let weight = try Tensor(Self.numbers(&generator, 20 * 40), shape: [20, 40])
+        try weight.requireGradient()
+        func product(_ weight: Tensor) throws -> [Float] {
+            try withoutGradients {
+                try withBFloat16(true) { try linear(x, weight: weight, bias: nil).widened() }
+            }.floats()
+        }
+        let before = try product(weight)
+        #expect(try product(weight) == before)
+        if how == "assigned" {
+            try weight.assign(weight.detached() * 2)
+        } else {
+            try linear(x, weight: weight, bias: nil).squared().sum().backward()
+            try AdamW([weight]).step(learningRate: 0.5)
+        }
+        let after = try product(weight)
+        #expect(after != before)
+        let copy = try Tensor(weight.detached().floats(), shape: [20, 40])
+        #expect(try product(copy) == after)
+    }
 }

@@ -5,6 +5,7 @@
 #include <ATen/autocast_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "Kept.hpp"
 #include "Products.hpp"
 
 namespace lt {
@@ -106,19 +107,27 @@ Geometry geometry(const at::Tensor &x, const at::Tensor &weight, int64_t stride,
     return {h, w, side(h), side(w), kernel, s, p, transposed};
 }
 
+/// Panels of weights that are as they were the last time while nobody trains them.
+template <typename Make>
+std::shared_ptr<const Panels> panels_of(const at::Tensor &weight, bool keeps, const Make &make) {
+    return keeps ? kept_panels(weight, make) : std::make_shared<const Panels>(make());
+}
+
 /// A convolution of many channels, of one to many, or a linear layer.
 struct Product : torch::autograd::Function<Product> {
     static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x,
                               const at::Tensor &weight, const std::optional<at::Tensor> &bias,
-                              int64_t stride, int64_t padding, bool transposed, bool rectified) {
+                              int64_t stride, int64_t padding, bool transposed, bool rectified,
+                              bool keeps) {
         auto g = geometry(x, weight, stride, padding, transposed);
         auto source = by_place(x);
         Weights weights{weight.to(at::kFloat).contiguous(), transposed};
         auto y = empty(g, true, x.size(0), weights.outputs());
         auto start = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
-        products::multiply(numbers(source), weights.panels(true),
+        auto panels = panels_of(weight, keeps, [&] { return weights.panels(true); });
+        products::multiply(numbers(source), *panels,
                            bias ? start.data_ptr<float>() : nullptr, rectified,
-                           products::links(g, true), static_cast<int>(x.size(0)),
+                           *kept_links(g, true), static_cast<int>(x.size(0)),
                            mutable_numbers(y));
         context->save_for_backward({source, weights.values, rectified ? y : at::Tensor()});
         context->saved_data["shape"] =
@@ -141,14 +150,14 @@ struct Product : torch::autograd::Function<Product> {
         if (context->needs_input_grad(0)) {
             auto y = empty(g, false, items, weights.inputs());
             products::multiply(numbers(slope.rows), weights.panels(false), nullptr, false,
-                               products::links(g, false), items, mutable_numbers(y));
+                               *kept_links(g, false), items, mutable_numbers(y));
             to_input = by_item(y).to(context->saved_data["type"].toScalarType());
         }
         if (context->needs_input_grad(1)) {
             int64_t depth = source.size(3), columns = slope.rows.size(3);
             auto sum = at::zeros({g.kernel, g.kernel, depth, columns}, at::kFloat);
             products::weight_gradient(
-                numbers(interleaved(source)), numbers(slope.pairs), products::links(g, true),
+                numbers(interleaved(source)), numbers(slope.pairs), *kept_links(g, true),
                 g.taps(), (items + 1) / 2, static_cast<int>(depth), static_cast<int>(columns),
                 sum.data_ptr<float>());
             sum = sum.narrow(2, 0, weights.inputs()).narrow(3, 0, weights.outputs());
@@ -158,12 +167,14 @@ struct Product : torch::autograd::Function<Product> {
         if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) {
             to_bias = slope.bias;
         }
-        return {to_input, to_weight, to_bias, {}, {}, {}, {}};
+        return {to_input, to_weight, to_bias, {}, {}, {}, {}, {}};
     }
 };
 
 /// Every place of a row of places is a sum of itself alone.
-Links identity(int places) { return products::links({1, places, 1, places, 1, 1, 0, false}, true); }
+std::shared_ptr<const Links> identity(int places) {
+    return kept_links({1, places, 1, places, 1, 1, 0, false}, true);
+}
 
 /// What the kernel of a convolution sees at each place, [H', W', N, C · k²].
 at::Tensor unfolded(const at::Tensor &x, const Geometry &g) {
@@ -179,7 +190,7 @@ at::Tensor unfolded(const at::Tensor &x, const Geometry &g) {
 at::Tensor matrix_gradient(const at::Tensor &source, const at::Tensor &slope) {
     auto sum = at::zeros({source.size(2), slope.size(2)}, at::kFloat);
     products::weight_gradient(numbers(source), numbers(slope),
-                              identity(static_cast<int>(source.size(0))), 1,
+                              *identity(static_cast<int>(source.size(0))), 1,
                               static_cast<int>(source.size(1)), static_cast<int>(source.size(2)),
                               static_cast<int>(slope.size(2)), sum.data_ptr<float>());
     return sum;
@@ -191,7 +202,7 @@ struct ProductOfFew : torch::autograd::Function<ProductOfFew> {
 
     static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x,
                               const at::Tensor &weight, const std::optional<at::Tensor> &bias,
-                              int64_t stride, int64_t padding, bool rectified) {
+                              int64_t stride, int64_t padding, bool rectified, bool keeps) {
         auto g = geometry(x, weight, stride, padding, false);
         auto source = unfolded(x, g);
         auto values = weight.to(at::kFloat).contiguous();
@@ -199,10 +210,12 @@ struct ProductOfFew : torch::autograd::Function<ProductOfFew> {
         int columns = static_cast<int>(weight.size(0));
         auto y = empty(g, true, x.size(0), columns);
         auto start = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
+        auto panels = panels_of(weight, keeps, [&] {
+            return products::pack(values.data_ptr<float>(), 1, depth, columns, 0, 1, depth);
+        });
         products::multiply(
-            numbers(source),
-            products::pack(values.data_ptr<float>(), 1, depth, columns, 0, 1, depth),
-            bias ? start.data_ptr<float>() : nullptr, rectified, identity(g.outputs()),
+            numbers(source), *panels,
+            bias ? start.data_ptr<float>() : nullptr, rectified, *identity(g.outputs()),
             static_cast<int>(x.size(0)), mutable_numbers(y));
         context->save_for_backward({source, values, rectified ? y : at::Tensor()});
         context->saved_data["shape"] =
@@ -227,7 +240,7 @@ struct ProductOfFew : torch::autograd::Function<ProductOfFew> {
                 numbers(slope.rows),
                 products::pack(values.data_ptr<float>(), 1, static_cast<int>(values.size(0)),
                                static_cast<int>(depth), 0, depth, 1),
-                nullptr, false, identity(static_cast<int>(columns.size(0))),
+                nullptr, false, *identity(static_cast<int>(columns.size(0))),
                 static_cast<int>(source.size(2)), columns.data_ptr<float>());
             to_input = at::col2im(columns.permute({1, 2, 0}), {shape[0], shape[1]},
                                   {values.size(2), values.size(3)}, {1, 1}, {shape[3], shape[3]},
@@ -245,7 +258,7 @@ struct ProductOfFew : torch::autograd::Function<ProductOfFew> {
         if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) {
             to_bias = slope.bias;
         }
-        return {to_input, to_weight, to_bias, {}, {}, {}};
+        return {to_input, to_weight, to_bias, {}, {}, {}, {}};
     }
 };
 
@@ -277,18 +290,21 @@ struct ProductToFew : torch::autograd::Function<ProductToFew> {
     }
 
     static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x,
-                              const at::Tensor &weight, const std::optional<at::Tensor> &bias) {
+                              const at::Tensor &weight, const std::optional<at::Tensor> &bias,
+                              bool keeps) {
         auto source = by_place(x);
         auto values = weight.to(at::kFloat).contiguous();
         int64_t h = x.size(2), w = x.size(3), outputs = weight.size(1);
         int rows = static_cast<int>(h), columns = static_cast<int>(w);
-        auto wide = spread(values);
         int depth = static_cast<int>(weight.size(0)), width = static_cast<int>(4 * outputs);
+        auto panels = panels_of(weight, keeps, [&] {
+            auto wide = spread(values);
+            return products::pack(wide.data_ptr<float>(), 9, depth, width, depth * width, width, 1);
+        });
         auto y = at::empty({h, w, x.size(0), 2, 2, outputs}, at::kFloat);
         products::multiply<float>(
-            numbers(source),
-            products::pack(wide.data_ptr<float>(), 9, depth, width, depth * width, width, 1), nullptr,
-            false, products::links({rows, columns, rows, columns, 3, 1, 1, false}, true),
+            numbers(source), *panels, nullptr, false,
+            *kept_links({rows, columns, rows, columns, 3, 1, 1, false}, true),
             static_cast<int>(x.size(0)), y.data_ptr<float>());
         context->save_for_backward({source, values});
         context->saved_data["type"] = x.scalar_type();
@@ -311,7 +327,7 @@ struct ProductToFew : torch::autograd::Function<ProductToFew> {
             products::multiply(
                 numbers(seen),
                 products::pack(values.data_ptr<float>(), 1, depth, columns, 0, 1, depth), nullptr,
-                false, identity(h * w), static_cast<int>(source.size(2)), mutable_numbers(y));
+                false, *identity(h * w), static_cast<int>(source.size(2)), mutable_numbers(y));
             to_input = by_item(y).to(context->saved_data["type"].toScalarType());
         }
         if (context->needs_input_grad(1)) {
@@ -323,7 +339,7 @@ struct ProductToFew : torch::autograd::Function<ProductToFew> {
         if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) {
             to_bias = slopes[0].to(at::kFloat).sum({0, 2, 3});
         }
-        return {to_input, to_weight, to_bias};
+        return {to_input, to_weight, to_bias, {}};
     }
 };
 
@@ -355,21 +371,22 @@ at::Tensor product_convolution(const at::Tensor &x, const at::Tensor &weight,
                                int64_t padding, bool transposed, bool rectified) {
     check(x, weight, bias, 4, transposed);
     int64_t kernel = weight.size(2);
+    bool keeps = !at::GradMode::is_enabled();
     if (!transposed && weight.size(1) * kernel * kernel <= ProductOfFew::depth_limit) {
-        return ProductOfFew::apply(x, weight, bias, stride, padding, rectified);
+        return ProductOfFew::apply(x, weight, bias, stride, padding, rectified, keeps);
     }
     if (transposed && kernel == 4 && stride == 2 && padding == 1 && !rectified &&
         weight.size(1) <= ProductToFew::channel_limit) {
-        return ProductToFew::apply(x, weight, bias);
+        return ProductToFew::apply(x, weight, bias, keeps);
     }
-    return Product::apply(x, weight, bias, stride, padding, transposed, rectified);
+    return Product::apply(x, weight, bias, stride, padding, transposed, rectified, keeps);
 }
 
 at::Tensor product_linear(const at::Tensor &x, const at::Tensor &weight,
                           const std::optional<at::Tensor> &bias, bool rectified) {
     check(x, weight, bias, 2, false);
     auto y = Product::apply(x.unsqueeze(2).unsqueeze(3), weight.unsqueeze(2).unsqueeze(3), bias, 1,
-                            0, false, rectified);
+                            0, false, rectified, !at::GradMode::is_enabled());
     return y.squeeze(3).squeeze(2);
 }
 

@@ -82,6 +82,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var labelledThreshold: LabelledThreshold?
     /// Draws of z for each window.
     public var drawCount: Int
+    /// Numbers that products of scoring are made of, as calibrated; nil for float32.
+    public var scoringPrecision: TrainingConfiguration.Precision?
     /// Steps that `regret` takes; nil for the default, as in files of before.
     public var regretStepCount: Int?
     /// Version of the program that wrote the file, and of libtorch.
@@ -245,7 +247,7 @@ public struct ModelFile: Sendable {
     /// A model file that was read, with the hash that manifests name it by.
     public struct Loaded: Sendable {
         /// The contents.
-        public let file: ModelFile
+        public var file: ModelFile
         /// SHA-256 of the bytes.
         public let hash: ContentHash
     }
@@ -391,6 +393,7 @@ public struct ModelFile: Sendable {
         } catch {
             throw LatentError(.model, error.message, hint: "train the model again")
         }
+        model.scoringPrecision = record.scoringPrecision ?? .float32
         model.sharedLogScale = Double(weights[Self.logScalePath]?.values.first ?? 0)
         return model
     }

@@ -13,6 +13,9 @@ public final class VAE {
     /// The one log-scale of all elements that training found, for likelihoods that have one: log σ²
     /// of a Gaussian, log b of a Laplace.
     public var sharedLogScale = 0.0
+    /// Numbers that products of inference are made of where windows are scored, on the CPU; where the
+    /// processor has no units for bfloat16 they are of float32 whatever stands here.
+    public var scoringPrecision = TrainingConfiguration.Precision.float32
 
     private let latents: any LatentStructure
     private let variance: VarianceNetwork?
@@ -106,16 +109,16 @@ public final class VAE {
         change: InferenceChange = .init()
     ) throws -> Inference {
         try infer(
-            x, condition: condition, noise: noise, drawCount: drawCount, change: change,
-            through: latents)
+            latents.features(of: x), condition: condition, noise: noise, drawCount: drawCount,
+            change: change, through: latents)
     }
 
     private func infer(
-        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange,
-        through latents: any LatentStructure
+        _ features: [Tensor], condition: Tensor?, noise: Tensor, drawCount: Int,
+        change: InferenceChange, through latents: any LatentStructure
     ) throws -> Inference {
         let (layers, output) = try latents.infer(
-            x, condition: condition, noise: noise, drawCount: drawCount, change: change)
+            features, condition: condition, noise: noise, drawCount: drawCount, change: change)
         return Inference(layers: layers, output: try output.widened())
     }
 
@@ -213,8 +216,7 @@ public final class VAE {
     ///     draws; called for a chunk of draws at a time
     /// - Returns: figures of each window, on the host
     /// - Throws: `TorchError` when the shapes do not fit
-    /// - Complexity: L decoder passes, one encoder pass for each chunk of draws; memory grows with a
-    ///   chunk of draws, not with L
+    /// - Complexity: L decoder passes, one encoder pass; memory grows with a chunk of draws, not with L
     ///
     /// Source: An & Cho, "Variational autoencoder based anomaly detection using reconstruction
     /// probability", SNUDM-TR-2015-03, algorithm 4. The mean of logarithms, as on page 8 there;
@@ -239,6 +241,7 @@ public final class VAE {
             var squaredError = [Double](repeating: 0, count: batch)
             var logWeights = [[Double]](repeating: [], count: batch)
             let settled = try latents.settled()
+            let features = try withScoringPrecision { try settled.features(of: x) }
             var posteriorMean = x
             var reconstructed: Tensor?
             // Draws are decoded in chunks, so that L may be thousands.
@@ -248,10 +251,12 @@ public final class VAE {
                 var part: [Float] = []
                 part.reserveCapacity(batch * count * noiseCount)
                 for window in 0..<batch { part += noise(window, start..<start + count) }
-                let inference = try infer(
-                    x, condition: condition,
-                    noise: Tensor(part, shape: [batch * count, noiseCount]).to(device),
-                    drawCount: count, change: change, through: settled)
+                let drawn = try Tensor(part, shape: [batch * count, noiseCount]).to(device)
+                let inference = try withScoringPrecision {
+                    try infer(
+                        features, condition: condition, noise: drawn, drawCount: count,
+                        change: change, through: settled)
+                }
                 let repeated = try x.repeatedInterleaved(count)
                 let likelihood = try likelihood(of: inference.output, z: inference.z)
                 let logs = try likelihood.logProbability(of: repeated).floats()
@@ -290,11 +295,18 @@ public final class VAE {
     func lowerBound(
         of x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange
     ) throws -> Tensor {
-        let inference = try infer(
-            x, condition: condition, noise: noise, drawCount: drawCount, change: change)
+        let inference = try withScoringPrecision {
+            try infer(
+                x, condition: condition, noise: noise, drawCount: drawCount, change: change)
+        }
         let logs = try likelihood(of: inference.output, z: inference.z)
             .logProbability(of: x.repeatedInterleaved(drawCount))
         return try (logs - inference.divergence()).reshaped([-1, drawCount]).mean(axes: [1])
+    }
+
+    private func withScoringPrecision<Result>(_ body: () throws -> Result) rethrows -> Result {
+        try withBFloat16(
+            scoringPrecision == .bfloat16 && device == .cpu && Runtime.multipliesBFloat16, body)
     }
 
     /// Runs a closure in which no gradients of the weights are recorded.

@@ -46,12 +46,17 @@ struct FlatLatents: LatentStructure {
         dimensionCount = configuration.latentCount
     }
 
-    func infer(
-        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange
-    ) throws -> (layers: [LatentLayer], output: Tensor) {
+    func features(of x: Tensor) throws -> [Tensor] {
         // Centred input: values are 0…1.
+        [try encoder(x * 2 - 1)]
+    }
+
+    func infer(
+        _ features: [Tensor], condition: Tensor?, noise: Tensor, drawCount: Int,
+        change: InferenceChange
+    ) throws -> (layers: [LatentLayer], output: Tensor) {
         let posterior = try change.applied(
-            to: head(encoder(x * 2 - 1), condition: condition), at: 0..<dimensionCount)
+            to: head(features[0], condition: condition), at: 0..<dimensionCount)
         let z = try posterior.sample(noise: noise, drawCount: drawCount)
         let repeated = try condition.map {
             drawCount > 1 ? try $0.repeatedInterleaved(drawCount) : $0

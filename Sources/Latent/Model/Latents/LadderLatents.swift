@@ -123,7 +123,7 @@ struct LadderLatents: LatentStructure {
     }
 
     /// Features of each level, [B, width, H/2, W/2] ….
-    private func features(_ x: Tensor) throws -> [Tensor] {
+    func features(of x: Tensor) throws -> [Tensor] {
         var features: [Tensor] = []
         var h = try x * 2 - 1
         for (index, level) in levels.enumerated() {
@@ -134,10 +134,11 @@ struct LadderLatents: LatentStructure {
     }
 
     func infer(
-        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange
+        _ features: [Tensor], condition: Tensor?, noise: Tensor, drawCount: Int,
+        change: InferenceChange
     ) throws -> (layers: [LatentLayer], output: Tensor) {
-        let features = try features(x)
-        let deepest = try features[levels.count - 1].silu().reshaped([x.shape[0], -1])
+        let last = features[levels.count - 1]
+        let deepest = try last.silu().reshaped([last.shape[0], -1])
         let posterior = try change.applied(
             to: top(deepest, condition: condition), at: 0..<topCount)
         let z = try posterior.sample(

@@ -7,10 +7,14 @@ protocol LatentStructure {
     /// D, latent dimensions of all layers.
     var dimensionCount: Int { get }
 
+    /// What the encoder makes of windows [B, C, H, W] in 0…1, whatever is drawn: rows B, the last the
+    /// deepest.
+    func features(of x: Tensor) throws -> [Tensor]
+
     /// Draws z ~ q(z|x) and decodes it.
     ///
     /// - Parameters:
-    ///   - x: [B, C, H, W] in 0…1
+    ///   - features: of x, as ``features(of:)`` gives them
     ///   - condition: one-hot labels [B, Y]
     ///   - noise: standard normal numbers [B·L, D], the draws of a window together
     ///   - drawCount: L
@@ -18,7 +22,8 @@ protocol LatentStructure {
     /// - Returns: the layers from the top, and the decoder's output, rows B·L
     /// - Throws: `TorchError` when the shapes do not fit
     func infer(
-        _ x: Tensor, condition: Tensor?, noise: Tensor, drawCount: Int, change: InferenceChange
+        _ features: [Tensor], condition: Tensor?, noise: Tensor, drawCount: Int,
+        change: InferenceChange
     ) throws -> (layers: [LatentLayer], output: Tensor)
 
     /// Decodes z, [N, D] → [N, K, H, W].
