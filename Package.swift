@@ -51,6 +51,11 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
+        // Timed beside PyTorch by Tools/Benchmarks/bench.py.
+        .executableTarget(
+            name: "Benchmarks", dependencies: ["Latent", "Torch"], path: "Tools/Benchmarks",
+            exclude: ["bench.py", "bootstrap.sh", "peers.py"]),
+
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(name: "TorchTests", dependencies: ["Torch", "TestSupport"]),
         .testTarget(name: "MediaTests", dependencies: ["Media", "TestSupport"]),

@@ -41,7 +41,7 @@ summary() {
     esac
 }
 
-lint() { swift format lint --strict -r Sources Tests Package.swift; }
+lint() { swift format lint --strict -r Sources Tests Tools/Benchmarks Package.swift; }
 build() { swift build --build-tests; }
 silence() { ! grep -E '/(Sources|Tests)/[^:]*:.*: warning:' "$logs/build.log"; }
 # Threads of libtorch that wait should not take the processor from those that work.

@@ -25,7 +25,7 @@ public enum TrainingEvent: Sendable {
 ///
 /// Every random number is keyed by the seed and the step, so that a run depends on nothing but its
 /// settings and data (and, in the last digits, on the number of threads and processes).
-final class Trainer {
+package final class Trainer {
     /// What the run is of.
     struct Job {
         let configuration: TrainingConfiguration
@@ -65,7 +65,7 @@ final class Trainer {
     }
 
     let job: Job
-    let model: VAE
+    package let model: VAE
     let objective: any Objective
     let observer: Observer
     var state = Checkpoint.State()
