@@ -1,0 +1,235 @@
+import Foundation
+import Torch
+
+/// One small fixed network that tells classes of small maps apart, to measure other things with.
+///
+/// Two 3×3 convolutions of 16 and 32 channels, each with ReLU and the largest of 2×2, a layer of 64
+/// features with ReLU, and one number a class; cross-entropy, AdamW (Loshchilov & Hutter 2019), the
+/// learning rate falling to 0 along a cosine. Nothing is tuned to the data, and every training takes
+/// the same number of steps however many maps there are, so that what differs between two trainings is
+/// what they are trained on. Stays on one thread.
+final class SmallClassifier {
+    /// How it is trained.
+    struct Configuration: Sendable {
+        /// Steps of training.
+        var stepCount = 600
+        /// Maps of a step.
+        var batchSize = 64
+        /// The learning rate of the first step.
+        var learningRate = 2e-3
+        /// Decay of the weights; see `AdamW`.
+        var weightDecay = 1e-2
+        /// Equal seeds give equal first weights and draws, whatever is trained on.
+        var seed: UInt64 = 0
+
+        /// Makes the defaults.
+        init() {}
+    }
+
+    /// Maps with their classes, to train on.
+    struct Source {
+        let maps: SmallMaps
+        /// The class of each map, from 0.
+        let codes: [Int]
+        /// The share of each batch that is drawn from here.
+        var share = 1.0
+    }
+
+    /// Varies a batch, [n, C, H, W] in 0…1, such as ``MapAugmentation``.
+    typealias Augmentation = (
+        _ batch: inout [Float], _ shape: WindowShape, _ generator: inout Generator
+    ) -> Void
+
+    /// Width of ``features(of:)``.
+    static let featureCount = 64
+    private static let widths = (16, 32)
+
+    private let shape: WindowShape
+    private let classCount: Int
+    private let configuration: Configuration
+    private let device: Device
+    private let parameters: Parameters
+    private let first: Convolution
+    private let second: Convolution
+    private let hidden: Linear
+    private let last: Linear
+
+    /// Makes an untrained classifier.
+    init(
+        shape: WindowShape, classCount: Int, configuration: Configuration = .init(),
+        device: Device = .cpu
+    ) throws {
+        precondition(shape.height >= 4 && shape.width >= 4, "a map too small to halve twice")
+        self.shape = shape
+        self.classCount = classCount
+        self.configuration = configuration
+        self.device = device
+        parameters = Parameters(
+            device: device,
+            generator: Generator(seed: configuration.seed, Stream.classifier.rawValue, 0))
+        let root = parameters.root
+        let (narrow, wide) = Self.widths
+        first = try Convolution(root["first"], inputs: shape.channelCount, outputs: narrow)
+        second = try Convolution(root["second"], inputs: narrow, outputs: wide)
+        hidden = try Linear(
+            root["hidden"], inputs: wide * (shape.height / 4) * (shape.width / 4),
+            outputs: Self.featureCount)
+        last = try Linear(root["last"], inputs: Self.featureCount, outputs: classCount)
+    }
+
+    // MARK: Training
+
+    /// Trains; each source gives its share of every batch, in random order without repeats until all
+    /// of it was seen.
+    ///
+    /// - Parameters:
+    ///   - sources: shares that sum to 1; none of them empty
+    ///   - augmentation: what is done to each batch; nil for nothing
+    ///   - onStep: called after each step with the number done; throwing ends the training
+    /// - Throws: ``LatentError`` `.diverged` when the loss is no number, and what `onStep` throws
+    func train(
+        on sources: [Source], varying augmentation: Augmentation? = nil,
+        onStep: (Int) throws -> Void = { _ in }
+    ) throws {
+        let optimizer = try AdamW(
+            parameters.tensors(),
+            configuration: {
+                var knobs = AdamW.Configuration()
+                knobs.weightDecay = configuration.weightDecay
+                return knobs
+            }())
+        var generator = Generator(seed: configuration.seed, Stream.classifier.rawValue, 1)
+        var orders = sources.map { Order(count: $0.codes.count) }
+        let counts = Self.counts(of: sources.map(\.share), total: configuration.batchSize)
+        for step in 0..<configuration.stepCount {
+            var values: [Float] = []
+            var codes: [Int] = []
+            for (index, source) in sources.enumerated() {
+                let drawn = orders[index].next(counts[index], using: &generator)
+                values += source.maps.values(drawn)
+                codes += drawn.map { source.codes[$0] }
+            }
+            if let augmentation {
+                // Of its own, so that what is drawn does not depend on whether anything is varied.
+                var noise = Generator(
+                    seed: configuration.seed, Stream.classifier.rawValue, 2, UInt64(step))
+                augmentation(&values, shape, &noise)
+            }
+            let outputs = try logits(try batch(values))
+            var targets = [Float](repeating: 0, count: codes.count * classCount)
+            for (row, code) in codes.enumerated() { targets[row * classCount + code] = 1 }
+            let oneHot = try Tensor(targets, shape: [codes.count, classCount]).to(device)
+            let loss = try (outputs.logSumExp(axis: 1) - (outputs * oneHot).sum(axes: [1])).mean()
+            guard try loss.item().isFinite else {
+                throw LatentError(
+                    .diverged, "the small classifier's loss is no number after \(step) steps")
+            }
+            try loss.backward()
+            let progress = Double(step) / Double(configuration.stepCount)
+            try optimizer.step(
+                learningRate: configuration.learningRate * (1 + cos(.pi * progress)) / 2)
+            try onStep(step + 1)
+        }
+    }
+
+    /// Whole numbers in proportion to shares, that sum to the total.
+    private static func counts(of shares: [Double], total: Int) -> [Int] {
+        var counts: [Int] = []
+        var sum = 0.0
+        for share in shares {
+            let before = Int((sum * Double(total)).rounded())
+            sum += share
+            counts.append(Int((sum * Double(total)).rounded()) - before)
+        }
+        return counts
+    }
+
+    /// Indices in random order, shuffled again when all were given.
+    private struct Order {
+        private var indices: [Int]
+        private var place: Int
+
+        init(count: Int) {
+            indices = Array(0..<count)
+            place = count
+        }
+
+        mutating func next(_ count: Int, using generator: inout Generator) -> [Int] {
+            (0..<count).map { _ in
+                if place == indices.count {
+                    indices.shuffle(using: &generator)
+                    place = 0
+                }
+                defer { place += 1 }
+                return indices[place]
+            }
+        }
+    }
+
+    // MARK: Results
+
+    /// The probability of each class for each map, [n, K].
+    func probabilities(of maps: SmallMaps) throws -> [Float] {
+        try inBatches(maps) { x in
+            let outputs = try logits(x)
+            return try (outputs - outputs.logSumExp(axis: 1).reshaped([-1, 1])).exp()
+        }
+    }
+
+    /// The likeliest class of each map.
+    func classes(of maps: SmallMaps) throws -> [Int] {
+        let probabilities = try probabilities(of: maps)
+        return (0..<maps.count).map { row in
+            let values = probabilities[row * classCount..<(row + 1) * classCount]
+            return (values.firstIndex(of: values.max() ?? 0) ?? values.startIndex)
+                - values.startIndex
+        }
+    }
+
+    /// What the last layer reads of each map, [n, 64], 0 or more.
+    func features(of maps: SmallMaps) throws -> [Float] { try inBatches(maps, features) }
+
+    private func inBatches(_ maps: SmallMaps, _ body: (Tensor) throws -> Tensor) throws -> [Float] {
+        var result: [Float] = []
+        try withoutGradients {
+            for start in stride(from: 0, to: maps.count, by: 256) {
+                let values = maps.values(start..<min(start + 256, maps.count))
+                result += try body(try batch(values)).floats()
+            }
+        }
+        return result
+    }
+
+    // MARK: Network
+
+    /// Around 0, which the first weights are made for.
+    private func batch(_ values: [Float]) throws -> Tensor {
+        try Tensor(values, shape: [values.count / shape.elementCount] + shape.extents)
+            .to(device) * 2 - 1
+    }
+
+    private func features(_ x: Tensor) throws -> Tensor {
+        let small = try Self.halved(try first(x).relu())
+        let smaller = try Self.halved(try second(small).relu())
+        return try hidden(try smaller.reshaped([x.shape[0], -1]), rectified: true)
+    }
+
+    private func logits(_ x: Tensor) throws -> Tensor { try last(try features(x)) }
+
+    /// The largest of each 2×2: [B, C, H, W] → [B, C, H/2, W/2]; an odd last row or column is left out.
+    private static func halved(_ x: Tensor) throws -> Tensor {
+        func halved(_ x: Tensor, axis: Int) throws -> Tensor {
+            var extents = x.shape
+            let half = extents[axis] / 2
+            let even = try x.narrowed(axis: axis, start: 0, length: 2 * half)
+            extents[axis] = half
+            var pairs = extents
+            pairs.insert(2, at: axis + 1)
+            let paired = try even.reshaped(pairs)
+            return try paired.narrowed(axis: axis + 1, start: 0, length: 1)
+                .maximum(try paired.narrowed(axis: axis + 1, start: 1, length: 1))
+                .reshaped(extents)
+        }
+        return try halved(try halved(x, axis: 2), axis: 3)
+    }
+}

@@ -1,0 +1,83 @@
+import Media
+import Torch
+
+/// How files become small maps, decided once from real files and the same for all that are compared.
+///
+/// An image is stretched to 32×32 pixels, grey, or RGB where most real ones have colour. A recording
+/// is a log-mel spectrogram of 40 bands at the commonest sample rate (at most 16 kHz), its loudest
+/// value 1 whatever the level, cut or filled with silence around its middle to the length that 98 % of
+/// the real ones do not exceed, and stretched to 48 frames.
+public struct SmallMapView: Sendable {
+    private let preprocessing: Preprocessing
+    let shape: WindowShape
+
+    /// Side of the map of an image, in pixels.
+    static let side = 32
+    /// Bands of the map of a recording.
+    static let bandCount = 40
+    /// Frames of the map of a recording.
+    static let frameCount = 48
+
+    /// Decides from the real files.
+    ///
+    /// - Throws: ``LatentError`` where a sample rate is out of range
+    public init(of survey: Survey, domain: Domain) throws(LatentError) {
+        switch domain {
+        case .image:
+            let coloured = survey.items.count(where: \.isColoured)
+            let channels = coloured * 2 > survey.items.count ? 3 : 1
+            let side = Self.side
+            preprocessing = Preprocessing(
+                view: .pixels(PixelView(channelCount: channels)),
+                windowing: Windowing(mode: .whole, height: side, width: side, stride: side))
+            shape = WindowShape(channelCount: channels, height: side, width: side)
+        case .audio:
+            let view = LogMelView(
+                sampleRate: min(16_000, survey.mode(\.sampleRate)), melCount: Self.bandCount)
+            try view.validate()
+            let frames = survey.quantile(0.98) { item in
+                view.frameCount(
+                    sampleCount: view.sampleCount(of: item.width, at: item.sampleRate))
+            }
+            preprocessing = Preprocessing(
+                view: .logMel(view),
+                windowing: Windowing(
+                    mode: .frames, height: Self.bandCount, width: max(1, frames),
+                    stride: max(1, frames / 2)))
+            shape = WindowShape(
+                channelCount: 1, height: Self.bandCount, width: Self.frameCount)
+        }
+    }
+
+    /// What files become, for people.
+    public var description: String {
+        switch preprocessing.view {
+        case .pixels(let view):
+            "\(view.channelCount == 3 ? "RGB" : "grey") at \(shape.height)×\(shape.width) pixels"
+        case .logMel(let view):
+            "log-mel at \(shape.height)×\(shape.width), \(preprocessing.windowing.width) frames at "
+                + "\(view.sampleRate) Hz, level removed"
+        }
+    }
+
+    /// The kind of files.
+    public var domain: Domain { preprocessing.domain }
+
+    /// Reads items ahead on other threads, in order.
+    func reader(
+        _ items: some Sequence<Item>, threadCount: Int
+    ) throws -> ReadAhead<Item, ReadItem> {
+        try ItemReader(preprocessings: [preprocessing], conditioning: nil, assignments: [:])(
+            items, threadCount: threadCount, capacity: 64)
+    }
+
+    /// The map of a file, in 0…1; of a long recording that of its middle.
+    func map(of windows: ItemWindows) throws -> [Float] {
+        let middle = windows.count / 2
+        let windowing = preprocessing.windowing
+        return try FeatureMap(
+            channelCount: shape.channelCount, height: windowing.height, width: windowing.width,
+            values: windows.values(middle..<middle + 1)
+        ).resized(height: shape.height, width: shape.width).values
+    }
+}
