@@ -293,7 +293,7 @@ public struct DetectionEvaluation: Sendable {
     }
 
     /// How often each of n items comes in n draws with replacement.
-    private static func draw(_ weights: inout [Int32], _ generator: inout Generator) {
+    static func draw(_ weights: inout [Int32], _ generator: inout Generator) {
         for index in weights.indices { weights[index] = 0 }
         let count = UInt64(weights.count)
         for _ in weights.indices {

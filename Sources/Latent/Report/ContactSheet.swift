@@ -17,6 +17,23 @@ public struct ContactSheet: Sendable {
         }
     }
 
+    /// Windows in a row, such as files of a class.
+    public struct Row: Sendable {
+        /// Lines of text at the left.
+        public let label: [String]
+        /// What is shown, from the left.
+        public let windows: [FeatureMap]
+        /// Whether the row belongs to the one above, and stands close to it.
+        public let isTied: Bool
+
+        /// Makes a row of a sheet.
+        public init(label: [String], windows: [FeatureMap], isTied: Bool = false) {
+            self.label = label
+            self.windows = windows
+            self.isTied = isTied
+        }
+    }
+
     /// In pixels.
     public let width: Int
     /// In pixels.
@@ -91,6 +108,25 @@ public struct ContactSheet: Sendable {
                 .init(
                     ["z\(row.dimension)", "\(decimal(row.klNats, digits: 2)) nats"], row.windows,
                     isTied: true)
+            })
+        return try .init(layout, domain)
+    }
+
+    /// Lays out labelled rows.
+    ///
+    /// - Parameters:
+    ///   - rows: from the top; windows of one shape
+    ///   - domain: how windows are shown
+    ///   - title: a line above the windows
+    /// - Returns: the sheet
+    /// - Throws: as ``reconstructions(originals:reconstructions:domain:columns:title:)``
+    public static func rows(
+        _ rows: [Row], domain: Domain, title: String? = nil
+    ) throws -> ContactSheet {
+        let layout = SheetLayout(
+            title: title, headings: [],
+            rows: rows.map {
+                .init($0.label.map { $0.shortened(to: 24) }, $0.windows, isTied: $0.isTied)
             })
         return try .init(layout, domain)
     }

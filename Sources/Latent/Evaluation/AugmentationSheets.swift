@@ -1,0 +1,71 @@
+import Foundation
+import Media
+
+extension AugmentationEvaluation {
+    /// Writes pictures to look at: `classes.png`, real files and synthetic ones below them, class by
+    /// class, and `nearest.png`, the synthetic files that are nearest to a training file, and that.
+    ///
+    /// - Parameters:
+    ///   - folder: made where it is missing
+    ///   - pairs: what ``figures(onStep:onPairs:)`` gave
+    ///   - overwrite: whether files that are there are replaced
+    /// - Returns: the names of the files
+    /// - Throws: `MediaError` and ``LatentError`` `.cannotWrite`
+    public func writeSheets(
+        to folder: String, pairs: [Pair], overwrite: Bool
+    ) throws -> [String] {
+        let sheets = [
+            ("classes.png", try classSheet()), ("nearest.png", try nearestSheet(pairs)),
+        ]
+        try FileManager.default.makeFolder(folder)
+        for (name, sheet) in sheets {
+            try FileBytes.write(sheet.png, to: "\(folder)/\(name)", overwrite: overwrite)
+        }
+        return sheets.map(\.0)
+    }
+
+    private static let sheetClassLimit = 20
+    private static let sheetColumnCount = 10
+
+    private func classSheet() throws -> ContactSheet {
+        let names: [String?] =
+            classNames.isEmpty ? [nil] : Array(classNames.prefix(Self.sheetClassLimit))
+        let sets = [
+            ("real", training, draw(from: training, 8)),
+            ("synthetic", synthetic, draw(from: synthetic, 9)),
+        ]
+        let rows = names.flatMap { name in
+            sets.enumerated().map { index, set in
+                let places = set.2.lazy.filter { name == nil || set.1.items[$0].label == name }
+                return ContactSheet.Row(
+                    label: (index == 0 ? name.map { [$0] } ?? [] : []) + [set.0],
+                    windows: places.prefix(Self.sheetColumnCount).map { set.1.maps.map($0) },
+                    isTied: index > 0)
+            }
+        }
+        let more = classNames.count - names.count
+        return try .rows(
+            rows, domain: domain,
+            title: "real and synthetic files" + (more > 0 ? ", \(more) more classes" : ""))
+    }
+
+    private func nearestSheet(_ pairs: [Pair]) throws -> ContactSheet {
+        let nearest = pairs.sorted { ($0.distance, $0.synthetic) < ($1.distance, $1.synthetic) }
+            .prefix(3 * Self.sheetColumnCount)
+        let rows = stride(from: 0, to: nearest.count, by: Self.sheetColumnCount).flatMap { start in
+            let part = nearest[start..<min(start + Self.sheetColumnCount, nearest.count)]
+            return [
+                ContactSheet.Row(
+                    label: ["synthetic"], windows: part.map { synthetic.maps.map($0.synthetic) }),
+                ContactSheet.Row(
+                    label: ["real"], windows: part.map { training.maps.map($0.training) },
+                    isTied: true),
+            ]
+        }
+        return try .rows(
+            rows, domain: domain,
+            title:
+                "synthetic files nearest to a training file, and that (\(nearest.count) of \(pairs.count))"
+        )
+    }
+}
