@@ -5,8 +5,10 @@ import Latent
 struct EvaluateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
-        abstract: "Measure how good a model is.",
-        subcommands: [DetectionCommand.self, LikelihoodCommand.self])
+        abstract: "Measure how good a model is, or what it made.",
+        subcommands: [
+            DetectionCommand.self, LikelihoodCommand.self, AugmentationCommand.self,
+        ])
 }
 
 struct LikelihoodCommand: ParsableCommand {

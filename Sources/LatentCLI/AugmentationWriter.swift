@@ -1,0 +1,143 @@
+import Foundation
+import Latent
+
+/// Writes a line for each figure of a synthetic set (schema 1).
+struct AugmentationWriter {
+    private typealias Figure = AugmentationEvaluation.Figure
+
+    private let output: StandardOutput
+    private let format: RowFormat
+
+    private static let schema = 1
+    private static let columns = [
+        "metric", "subject", "class", "features", "value", "low", "high", "interval", "items",
+    ]
+
+    /// Writes figures to standard output, all there is to say there.
+    static func print(_ figures: [AugmentationEvaluation.Figure], format: RowFormat?) throws {
+        let output = StandardOutput()
+        let writer = AugmentationWriter(
+            output: output, format: format ?? (output.isTerminal ? .table : .ndjson))
+        switch writer.format {
+        case .ndjson: for figure in figures { try output.line(writer.object(figure)) }
+        case .csv, .tsv:
+            try output.line(writer.format.separated(columns))
+            for figure in figures { try output.line(writer.format.separated(fields(figure))) }
+        case .table: try writer.table(figures)
+        }
+        try output.flush()
+    }
+
+    private func object(_ figure: Figure) -> String {
+        var line = JSONLine()
+        line.add("schema", Self.schema)
+        line.add("metric", figure.metric.rawValue)
+        line.add("subject", figure.subject)
+        line.add("class", figure.className)
+        line.add("features", figure.features)
+        if figure.metric.isCount {
+            line.add("value", Int(figure.value))
+        } else {
+            line.add("value", figure.value)
+        }
+        line.add("low", figure.low)
+        line.add("high", figure.high)
+        line.add("interval", figure.interval)
+        if let count = figure.itemCount { line.add("items", count) }
+        return line.text
+    }
+
+    private static func fields(_ figure: Figure) -> [String] {
+        [
+            figure.metric.rawValue, figure.subject ?? "", figure.className ?? "",
+            figure.features ?? "",
+            figure.metric.isCount ? "\(Int(figure.value))" : "\(figure.value)",
+            figure.low.map { "\($0)" } ?? "", figure.high.map { "\($0)" } ?? "",
+            figure.interval ?? "", figure.itemCount.map { "\($0)" } ?? "",
+        ]
+    }
+
+    // MARK: Table
+
+    /// Three parts: counts by class, likeness and copies, and what classifiers reach.
+    private func table(_ figures: [Figure]) throws {
+        try counts(figures)
+        try output.line("")
+        try output.line(
+            Self.row("synthetic", "low", "high", "real", "metric") + "features")
+        for figure in figures {
+            guard figure.subject == "synthetic", figure.features != nil else { continue }
+            let real = figures.first {
+                $0.metric == figure.metric && $0.features == figure.features
+                    && $0.subject == "real"
+            }
+            try output.line(
+                Self.row(
+                    Self.text(figure, figure.value), Self.text(figure, figure.low),
+                    Self.text(figure, figure.high), Self.text(figure, real?.value),
+                    figure.metric.rawValue) + (figure.features ?? ""))
+        }
+        try usefulness(figures)
+    }
+
+    private func counts(_ figures: [Figure]) throws {
+        let metrics: [AugmentationEvaluation.Metric] = [.realCount, .heldOutCount, .syntheticCount]
+        try output.line(
+            ["real", "held out", "synthetic"].map { $0.flushRight(10) }.joined(separator: " ")
+                + "  class")
+        var names: [String?] = [nil]
+        for figure in figures {
+            if figure.metric == .realCount, let name = figure.className { names.append(name) }
+        }
+        for name in names {
+            let values = metrics.map { metric in
+                figures.first { $0.metric == metric && $0.className == name }
+                    .map { "\(Int($0.value))" } ?? "-"
+            }
+            try output.line(
+                values.map { $0.flushRight(10) }.joined(separator: " ")
+                    + "  \(name?.onOneLine ?? "all")")
+        }
+    }
+
+    private static func row(
+        _ value: String, _ low: String, _ high: String, _ real: String, _ metric: String
+    ) -> String {
+        [value, low, high, real].map { $0.flushRight(10) }.joined(separator: " ")
+            + "  \(metric.flushLeft(18)) "
+    }
+
+    private static func text(_ figure: Figure, _ value: Double?) -> String {
+        value.map { LatentCLI.format($0, digits: figure.metric.isCount ? 0 : 4) } ?? "-"
+    }
+
+    /// One line for each thing that classifiers were trained on, in per cent.
+    private func usefulness(_ figures: [Figure]) throws {
+        let names = figures.filter { $0.metric == .accuracy }.compactMap(\.subject)
+        guard !names.isEmpty else { return }
+        try output.line("")
+        let headings = ["accuracy %", "balanced %", "less real", "less classic"]
+        try output.line(headings.map { $0.flushRight(20) }.joined() + "  trained on")
+        for name in names {
+            let cells = [
+                AugmentationEvaluation.Metric.accuracy, .balancedAccuracy, .accuracyAgainstReal,
+                .accuracyAgainstClassic,
+            ].map { metric in
+                let found = figures.first { $0.metric == metric && $0.subject == name }
+                let isBase =
+                    metric == .accuracyAgainstReal && name == "real"
+                    || metric == .accuracyAgainstClassic && name == "real+classic"
+                guard let found, !isBase else { return "-".flushRight(20) }
+                let isDifference = ![.accuracy, .balancedAccuracy].contains(metric)
+                func percent(_ value: Double) -> String {
+                    String(format: isDifference ? "%+.1f" : "%.1f", 100 * value)
+                }
+                guard let low = found.low, let high = found.high else {
+                    return percent(found.value).flushRight(20)
+                }
+                return "\(percent(found.value)) (\(percent(low)), \(percent(high)))".flushRight(20)
+            }
+            try output.line(cells.joined() + "  \(name)")
+        }
+    }
+}
