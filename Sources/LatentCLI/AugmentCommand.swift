@@ -10,11 +10,14 @@ struct AugmentCommand: ParsableCommand {
         discussion: """
             Draws latents, decodes them, and writes PNG or WAV files into class folders below DIR, \
             with a line for each in DIR/manifest.ndjson: file, label, method, parents with their \
-            hashes, seed, draw, model. The same command writes the same bytes.
+            hashes, seed, draw, model. The same command writes the same bytes; where it was interrupted \
+            it goes on, and the set is what it would have been.
 
             EXAMPLES
               latent train photos --for augmentation -o drawing.safetensors
               latent augment -m drawing.safetensors photos -o more -n 1000
+              latent augment -m drawing.safetensors photos -o even --balance --include-originals
+              latent augment -m drawing.safetensors photos -o few --counts cat=100,dog=20 --dry-run
               latent augment -m drawing.safetensors -o dreams -n 100 --method prior
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
               latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
@@ -28,9 +31,28 @@ struct AugmentCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "dir"))
     var output: String
 
+    @OptionGroup(title: "How many") var amount: AmountOptions
+
+    @Flag(
+        help: """
+            Also write the files of DATA into the class folders, byte for byte, with lines of the \
+            method original.
+            """)
+    var includeOriginals = false
+
+    @Flag(
+        help: """
+            Link those files instead of copying them: hard links on one file system, else symbolic \
+            links.
+            """)
+    var link = false
+
+    @Flag(help: "Say what would be written of each class, on standard output, and write nothing.")
+    var dryRun = false
+
     @Option(
-        name: [.customShort("n"), .long], help: ArgumentHelp("Files to write.", valueName: "n"))
-    var number: Int
+        help: "Format of that: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
+    var format: RowFormat?
 
     @Option(
         help: """
@@ -59,7 +81,11 @@ struct AugmentCommand: ParsableCommand {
     @Option(help: "Encoding of recordings: pcm16, float32.")
     var encoding = WAVEncoding.pcm16
 
-    @Flag(help: "Write into a folder that is not empty, replacing files of the same names.")
+    @Flag(
+        help: """
+            Begin again in a folder that is not empty: files of an earlier run are removed, others of \
+            the same names replaced.
+            """)
     var force = false
 
     @OptionGroup var sharding: ShardOptions
@@ -67,17 +93,30 @@ struct AugmentCommand: ParsableCommand {
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
     func validate() throws {
-        guard (1...100_000_000).contains(number) else {
-            throw ValidationError("-n is \(number); it must be 1 to 100000000.")
+        let countsData = amount.amount.countsRealItems
+        if input.data.isEmpty, countsData || includeOriginals {
+            throw ValidationError(
+                "\(countsData ? "--balance, --balance-to and --multiply count" : "--include-originals takes") "
+                    + "the files of DATA; name them.")
+        }
+        guard includeOriginals || !link else {
+            throw ValidationError("--link is of --include-originals.")
+        }
+        guard dryRun || format == nil else {
+            throw ValidationError("--format is of --dry-run.")
         }
         guard spread >= 0, spread <= 100 else {
             throw ValidationError("--spread is \(spread); it must be 0 to 100.")
         }
-        if let method, method.parentCount == 0, !input.data.isEmpty {
+        if let method, method.parentCount == 0, !input.data.isEmpty, !includeOriginals,
+            [amount.number != nil, !amount.counts.isEmpty].contains(true)
+        {
             throw ValidationError(
                 "--method \(method.rawValue) starts from no real items; leave DATA out.")
         }
     }
+
+    private var originals: OriginalFiles? { includeOriginals ? link ? .linked : .copied : nil }
 
     func run() throws {
         let console = Console(quiet: machine.quiet)
@@ -90,14 +129,12 @@ struct AugmentCommand: ParsableCommand {
             throw LatentError(
                 .data, "no \(domain.plural) were found in the data", hint: "name other folders")
         }
-        // A part may find the files of others there, so that only this keeps it from the inputs.
-        if force || sharding.shard != nil {
-            try OutputCheck.holdsNoInput(output, of: parents.lazy.map(\.path))
-        }
+        try OutputCheck.holdsNoInput(output, of: parents.lazy.map(\.path))
+        try OutputCheck.isOutside(input.data, output)
         var configuration = Augmenter.Configuration(
             method: method
                 ?? (!input.data.isEmpty ? .posterior : loaded.file.hasDensity ? .density : .prior),
-            count: number)
+            amount: amount.amount)
         configuration.spread = spread
         configuration.seed = machine.seed
         configuration.encoding = encoding
@@ -108,52 +145,90 @@ struct AugmentCommand: ParsableCommand {
         let augmenter = try Augmenter(
             file: loaded.file, model: try loaded.file.model(on: device),
             configuration: configuration)
-        if !force { try OutputFolder.checkIsEmpty(output, shard: configuration.shard) }
-        // Made when there is something to write: an error before leaves nothing behind.
-        var folder: OutputFolder?
-        func prepared() throws -> OutputFolder {
-            let made =
-                try folder
-                ?? OutputFolder(path: output, shard: configuration.shard, overwrites: force)
-            folder = made
-            return made
+        let plan = try augmenter.plan(for: parents)
+        let record = RunRecord(
+            configuration, plan: plan, modelHash: loaded.hash, originals: originals)
+        let progress = try OutputFolder.progress(
+            in: output, of: record, plan: plan, configuration: configuration, overwrites: force)
+        let shares = plan.shares(of: configuration.shard)
+        if dryRun {
+            return try DryRunWriter(format: format, originals: includeOriginals)
+                .write(shares, progress: progress)
+        }
+        let newCount = plan.slotCount(of: configuration.shard)
+        let total =
+            newCount + (includeOriginals ? shares.reduce(0) { $0 + $1.originalCount } : 0)
+        if plan.slotCount == 0, !includeOriginals {
+            return console.note("nothing to write: no class lacks files")
+        }
+        // Real files that cannot be read are not there, and the run was finished without them.
+        if let progress, progress.newCount == newCount, newCount > 0 || progress.fileCount == total
+        {
+            return console.note("\(output) is finished: it holds all \(progress.fileCount) files")
+        }
+        if let progress, progress.fileCount > 0 {
+            console.note("\(output) holds \(progress.fileCount) of \(total) files; going on")
         }
         let missing =
             configuration.method == .density && configuration.assignments.isEmpty
-            ? loaded.file.labelsWithoutDensity : []
+                && amount.number != nil ? loaded.file.labelsWithoutDensity : []
         if !missing.isEmpty {
             console.warning(
                 "none are drawn of \(missing.joined(separator: ", ")): the files were too few to fit "
                     + "to; name real ones, or train with --validation 0")
         }
-        let total = configuration.itemCount
 
+        // Made when there is something to write: an error before leaves nothing behind.
+        var folder: OutputFolder?
+        func prepared() throws -> OutputFolder {
+            let made =
+                try folder
+                ?? OutputFolder(
+                    path: output, record: record, shard: configuration.shard,
+                    continuing: progress, overwrites: force)
+            folder = made
+            return made
+        }
         let interruption = Interruption()
         let startedAt = Date()
+        let before = progress?.fileCount ?? 0
         var written = 0
-        var failed = 0
-        try augmenter.generate(parents: parents) { failure in
-            failed += 1
-            console.warning("\(failure.item.path): \(failure.error.message)")
-        } emit: { item in
-            _ = try prepared().write(item, configuration: configuration, modelHash: loaded.hash)
+        func count() throws {
             written += 1
             if interruption.isRequested {
                 throw LatentError(
-                    .interrupted, "interrupted after \(written) of \(total) files",
-                    hint: "the files and their manifest lines are whole; --force starts again")
+                    .interrupted, "interrupted after \(before + written) of \(total) files",
+                    hint: "the files and their manifest lines are whole; the same command goes on")
             }
             console.progress {
                 let seconds = Date().timeIntervalSince(startedAt) / Double(written)
-                return "wrote \(written) of \(total) files, "
-                    + "\(Console.duration(seconds * Double(total - written))) left"
+                let left = total - before - written
+                return "wrote \(before + written) of \(total) files, "
+                    + "\(Console.duration(seconds * Double(max(0, left)))) left"
             }
+        }
+        var failed: Set<String> = []
+        func warn(_ failure: ItemFailure) {
+            guard failed.insert(failure.item.path).inserted else { return }
+            console.warning("\(failure.item.path): \(failure.error.message)")
+        }
+        if let originals, progress?.newCount ?? 0 == 0 {
+            try augmenter.originals(
+                of: plan, from: progress?.nextOriginal ?? 0, onFailure: warn
+            ) { original in
+                _ = try prepared().write(original, as: originals)
+                try count()
+            }
+        }
+        try augmenter.generate(plan, skipping: progress?.newCount ?? 0, onFailure: warn) { item in
+            _ = try prepared().write(item, configuration: configuration, modelHash: loaded.hash)
+            try count()
         }
         console.clear()
         let manifest = try prepared().manifestName
         console.note("wrote \(written) files and \(manifest) to \(output)")
-        if failed > 0 {
-            console.warning("\(failed) of \(parents.count) parents cannot be read")
+        if !failed.isEmpty {
+            console.warning("\(failed.count) of \(parents.count) parents cannot be read")
             throw ExitStatus.badData
         }
     }

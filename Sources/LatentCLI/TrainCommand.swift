@@ -185,6 +185,27 @@ enum OutputCheck {
         }
     }
 
+    /// Refuses a folder in one of the folders that are read: the same command would then start from
+    /// what it wrote.
+    static func isOutside(_ inputs: [String], _ folder: String) throws(LatentError) {
+        // What is not there yet is where the first folder above it is.
+        var place = URL(fileURLWithPath: folder).standardizedFileURL
+        while place.resolvedPath == nil, place.pathComponents.count > 1 {
+            place.deleteLastPathComponent()
+        }
+        guard let place = place.resolvedPath else { return }
+        for input in inputs {
+            var isFolder: ObjCBool = false
+            guard FileManager.default.fileExists(atPath: input, isDirectory: &isFolder),
+                isFolder.boolValue, let root = URL(fileURLWithPath: input).resolvedPath,
+                (place + "/").hasPrefix(root == "/" ? root : root + "/")
+            else { continue }
+            throw LatentError(
+                .cannotWrite, path: folder, "is inside \(input), which is read",
+                hint: "name a folder outside")
+        }
+    }
+
     /// Device and inode of what is there.
     private static func identity(_ path: String) -> [UInt64]? {
         var status = stat()

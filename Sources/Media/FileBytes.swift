@@ -108,10 +108,7 @@ public enum FileBytes {
             if !overwrite { throw alreadyThere(path) }
         }
 
-        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        // Not derived from the name, which may already be as long as the file system allows.
-        let unique = String(UInt64.random(in: .min ... .max), radix: 36)
-        let temporary = "\(folder).latent-\(unique).partial"
+        let temporary = temporaryName(beside: path)
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else {
             let number = errno
@@ -137,7 +134,24 @@ public enum FileBytes {
             if number != 0 { throw failure(text(of: number)) }
             // Whether moved or linked, the temporary name is free or about to be removed.
         }
-        if durable { synchronizeFolder(folder) }
+        if durable { synchronizeFolder(folder(of: path)) }
+    }
+
+    /// A name in the same folder that nothing has; not derived from the name, which may already be as
+    /// long as the file system allows.
+    static func temporaryName(beside path: String) -> String {
+        let unique = String(UInt64.random(in: .min ... .max), radix: 36)
+        return "\(folder(of: path)).latent-\(unique).partial"
+    }
+
+    /// Whether a file has the name of one that was not yet whole when its writer ended.
+    public static func isTemporary(_ path: String) -> Bool {
+        let name = path.split(separator: "/").last ?? ""
+        return name.hasPrefix(".latent-") && name.hasSuffix(".partial")
+    }
+
+    private static func folder(of path: String) -> String {
+        path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
     }
 
     /// Writes all bytes and returns 0 or an error number.

@@ -23,7 +23,8 @@ struct Augmentation {
         let lines = try text.split(separator: "\n").map { try object(String($0)) }
         let names = lines.compactMap { $0["file"] as? String }
         #expect(Set(names).count == lines.count)
-        #expect(Set(names).union(["manifest.ndjson"]) == Set(written.keys))
+        let others = ["manifest.ndjson", ".latent-augment.json"]
+        #expect(Set(names).union(others) == Set(written.keys))
         return lines
     }
 

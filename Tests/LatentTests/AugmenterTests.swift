@@ -342,6 +342,7 @@ import Torch
 @Suite("OutputFolder") struct OutputFolderTests {
     private let folder = try! TemporaryFolder()
     private let hash = ContentHash(of: [1])
+    private let record = RunRecord(["seed": "0"])
 
     private static func item(_ index: Int, label: String?, byte: UInt8 = 7) -> SyntheticItem {
         SyntheticItem(
@@ -381,7 +382,7 @@ import Torch
 
     @Test("each line of the manifest names a file that is there, inside the folder")
     func manifest() throws {
-        let output = try OutputFolder(path: folder / "out", overwrites: false)
+        let output = try OutputFolder(path: folder / "out", record: record, overwrites: false)
         var written: [String] = []
         for (index, label) in Self.labels.enumerated() {
             written.append(
@@ -409,7 +410,7 @@ import Torch
 
     @Test("what was written can be read back as inputs, labels with it")
     func readBack() throws {
-        let output = try OutputFolder(path: folder / "out", overwrites: false)
+        let output = try OutputFolder(path: folder / "out", record: record, overwrites: false)
         for index in 0..<3 {
             _ = try output.write(
                 Self.item(index, label: "cat"), configuration: configuration(), modelHash: hash)
@@ -427,12 +428,12 @@ import Torch
     func fullFolder() throws {
         try folder.write([1], to: "out/mine.txt")
         let error = try #require(throws: LatentError.self) {
-            try OutputFolder(path: folder / "out", overwrites: false)
+            try OutputFolder(path: folder / "out", record: record, overwrites: false)
         }
         #expect(error.code == .exists && error.path == folder / "out")
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder / "out") == ["mine.txt"])
         for byte: UInt8 in [3, 4] {
-            let output = try OutputFolder(path: folder / "out", overwrites: true)
+            let output = try OutputFolder(path: folder / "out", record: record, overwrites: true)
             _ = try output.write(
                 Self.item(0, label: nil, byte: byte), configuration: configuration(),
                 modelHash: hash)
@@ -441,7 +442,8 @@ import Torch
         }
         #expect(try Data(at: folder / "out/mine.txt") == Data([1]))
         #expect(throws: Never.self) {
-            try OutputFolder(path: try folder.makeFolder("empty"), overwrites: false)
+            try OutputFolder(
+                path: try folder.makeFolder("empty"), record: record, overwrites: false)
         }
     }
 
@@ -449,7 +451,7 @@ import Torch
     func impossibleFolder() throws {
         let file = try folder.write([1], to: "file")
         let error = try #require(throws: LatentError.self) {
-            try OutputFolder(path: file + "/out", overwrites: false)
+            try OutputFolder(path: file + "/out", record: record, overwrites: false)
         }
         #expect(error.code == .cannotWrite && error.path == file + "/out")
     }

@@ -56,8 +56,8 @@ public final class Augmenter {
     public struct Configuration: Sendable {
         /// The way to draw latents.
         public var method: LatentSampling
-        /// Number of new items.
-        public var count: Int
+        /// How many new items of which class.
+        public var amount: AugmentationAmount
         /// Factor on the deviation of the posterior, the prior or the density: below 1 draws are more typical
         /// and less varied.
         public var spread = 1.0
@@ -75,21 +75,23 @@ public final class Augmenter {
             didSet { shard?.groupSize = Augmenter.groupSize }
         }
 
-        /// Number of new items of the part.
-        public var itemCount: Int { shard?.itemCount(of: count) ?? count }
+        /// Makes a configuration of so many items.
+        public init(method: LatentSampling, count: Int) {
+            self.init(method: method, amount: .total(count))
+        }
 
         /// Makes a configuration.
-        public init(method: LatentSampling, count: Int) {
+        public init(method: LatentSampling, amount: AugmentationAmount) {
             self.method = method
-            self.count = count
+            self.amount = amount
         }
     }
 
-    private let file: ModelFile
+    let file: ModelFile
     private let model: VAE
-    private let configuration: Configuration
+    let configuration: Configuration
     private let density: LatentDensity?
-    private let labelling: Labelling
+    let labelling: Labelling
 
     /// Makes an augmenter; the model stays on the calling thread.
     ///
@@ -119,6 +121,8 @@ public final class Augmenter {
     }
 
     private struct Prepared: Sendable {
+        /// Its place among all.
+        let slot: Int
         let draw: ParentSchedule.Draw
         let windows: [ItemWindows]
         /// Codes of each parent's labels, and those to decode with.
@@ -141,37 +145,55 @@ public final class Augmenter {
     static let groupSize = 64
     private static let chunkByteLimit = 16 << 20
 
+    /// Makes all items from real ones: those of the plan for them.
+    ///
+    /// - Parameters:
+    ///   - parents: real items; needed by the methods that start from some
+    ///   - onFailure: as below
+    ///   - emit: as below
+    /// - Throws: as ``plan(for:)`` and ``generate(_:skipping:onFailure:emit:)``
+    public func generate(
+        parents: [Item], onFailure: (ItemFailure) throws -> Void,
+        emit: (SyntheticItem) throws -> Void
+    ) throws {
+        try generate(try plan(for: parents), onFailure: onFailure, emit: emit)
+    }
+
     /// Makes the items one after the other, in their order.
     ///
     /// Parents are read and signals rebuilt on other threads; a few items are in memory at a time.
     ///
     /// - Parameters:
-    ///   - parents: real items; needed by the methods that start from some
+    ///   - plan: what is to be made
+    ///   - skipped: the first of them that are not made, as they are there already; what follows comes
+    ///     out as it does without
     ///   - onFailure: called once for a parent that cannot be read; a further draw takes the place
     ///     of one that lost its parent, so that the count is reached
     ///   - emit: called once for each item, on the calling thread
-    /// - Throws: ``LatentError`` `.usage` when parents are missing or no class has two, `.data` when
-    ///   none can be read
+    /// - Throws: ``LatentError`` `.data` when no parent of an item can be read
     public func generate(
-        parents: [Item], onFailure: (ItemFailure) throws -> Void,
-        emit: (SyntheticItem) throws -> Void
+        _ plan: AugmentationPlan, skipping skipped: Int = 0,
+        onFailure: (ItemFailure) throws -> Void, emit: (SyntheticItem) throws -> Void
     ) throws {
-        let schedule = try ParentSchedule(
-            parents, method: configuration.method, seed: configuration.seed)
         let labelling = labelling
         let preprocessing = file.record.preprocessing
         let gate = LargeFileGate()
         let shard = configuration.shard
+        // A group is decoded from its first item on, whatever of it is there.
+        let begun = skipped / Self.groupSize * Self.groupSize
         let reader = ReadAhead(
-            (0..<configuration.count).lazy.filter { shard?.contains($0) ?? true }.makeIterator(),
+            (begun..<max(begun, plan.slotCount(of: shard))).lazy
+                .map { shard?.place(ofItem: $0) ?? $0 }.makeIterator(),
             threadCount: configuration.workerCount, capacity: Self.groupSize,
             byteCount: { $0.prepared?.windows.reduce(0) { $0 + $1.byteCount } ?? 0 }
-        ) { [count = configuration.count] slot in
-            var attempt = Attempt(slot: slot)
-            for draw in schedule.draws(slot: slot, of: count) {
+        ) { index in
+            var attempt = Attempt(slot: index)
+            let slot = plan.slot(index)
+            for draw in plan.draws(slot) {
                 do throws(ItemFailure) {
                     attempt.prepared = try Self.prepare(
-                        draw, labelling: labelling, preprocessing: preprocessing, gate: gate)
+                        draw, of: slot, labelling: labelling, preprocessing: preprocessing,
+                        gate: gate)
                     break
                 } catch {
                     attempt.failures.append(error)
@@ -185,9 +207,11 @@ public final class Augmenter {
         var chunk: [Prepared] = []
         var chunkBytes = 0
         var group = 0
+        let first = shard?.place(ofItem: skipped) ?? skipped
         func flush() throws {
+            let decoded = zip(chunk, try decode(chunk)).filter { $0.0.slot >= first }.map(\.1)
             let rendering = ReadAhead(
-                try decode(chunk).makeIterator(), threadCount: configuration.workerCount,
+                decoded.makeIterator(), threadCount: configuration.workerCount,
                 capacity: Self.groupSize
             ) { decoded in Result { try renderer.render(decoded) } }
             while let result = rendering.next() { try emit(result.get()) }
@@ -199,8 +223,9 @@ public final class Augmenter {
                 try onFailure(failure)
             }
             guard let prepared = attempt.prepared else {
+                let slot = plan.slot(attempt.slot)
                 throw LatentError(
-                    .data, "none of the \(parents.count) parents can be read",
+                    .data, "none of the \(slot.group.parents.count) parents can be read",
                     hint: "name other files")
             }
             if attempt.slot / Self.groupSize != group || chunkBytes >= Self.chunkByteLimit {
@@ -215,7 +240,8 @@ public final class Augmenter {
 
     /// Reads the parents of a draw.
     private static func prepare(
-        _ draw: ParentSchedule.Draw, labelling: Labelling, preprocessing: Preprocessing,
+        _ draw: ParentSchedule.Draw, of slot: AugmentationPlan.Slot, labelling: Labelling,
+        preprocessing: Preprocessing,
         gate: LargeFileGate
     ) throws(ItemFailure) -> Prepared {
         var windows: [ItemWindows] = []
@@ -229,8 +255,8 @@ public final class Augmenter {
             }
         }
         return Prepared(
-            draw: draw, windows: windows, parentCodes: codes,
-            codes: labelling.codes(parent: codes.first, draw: draw.index))
+            slot: slot.index, draw: draw, windows: windows, parentCodes: codes,
+            codes: codes.first.map(labelling.codes) ?? slot.codes)
     }
 
     /// Draws the latents of a chunk and decodes them in one batch.
@@ -317,7 +343,7 @@ public final class Augmenter {
 }
 
 /// Which labels parents have and new items get.
-private struct Labelling: Sendable {
+struct Labelling: Sendable {
     let conditioning: Conditioning?
     let assigned: [Int?]
     /// Combinations that training saw and that fit what is assigned.
@@ -359,10 +385,9 @@ private struct Labelling: Sendable {
         try conditioning?.codes(of: parent) ?? []
     }
 
-    func codes(parent: [Int]?, draw: Int) -> [Int] {
-        guard conditioning != nil else { return [] }
-        guard let parent else { return combinations[draw % combinations.count] }
-        return zip(parent, assigned).map { $1 ?? $0 }
+    /// The codes of an item that starts from one of other codes.
+    func codes(parent: [Int]) -> [Int] {
+        zip(parent, assigned).map { $1 ?? $0 }
     }
 
     /// Which of the combinations of training codes are.

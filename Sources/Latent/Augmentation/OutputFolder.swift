@@ -1,15 +1,23 @@
 import Foundation
+import Glibc
 import Media
 
 /// The folder that new items are written to: class folders, and `manifest.ndjson` with a line for
 /// each file.
+///
+/// A file comes before its line, and both in the order of the run: what is there of a run is the start
+/// of it, and the same run goes on behind it. See ``RunRecord``.
 public final class OutputFolder {
     private let path: String
     /// The name of the manifest: `manifest.ndjson`, of a part `manifest-3-of-8.ndjson`.
     public let manifestName: String
-    private let overwrites: Bool
-    private let manifest: FileHandle
+    private let manifest: AppendedFile
+    private let lock: FileHandle
     private var manifestLine = ManifestLine()
+    private let overwrites: Bool
+
+    /// What lines of real items have as their method.
+    static let originalMethod = "original"
 
     /// One line of the manifest.
     private struct ManifestLine: Encodable {
@@ -22,52 +30,137 @@ public final class OutputFolder {
         var label: String?
         var method = ""
         var parents: [Parent] = []
-        var seed: UInt64 = 0
+        var seed: UInt64?
         var draw = 0
         var mix: Double?
         var attributes: [String: String]?
-        var model_sha256 = ""
+        var model_sha256: String?
     }
 
-    /// Refuses a folder that holds what a run would not replace, without touching it.
+    /// Looks at what a folder holds of a run, without touching it.
     ///
     /// - Parameters:
     ///   - path: the folder
-    ///   - shard: the part of a run that is written; several parts may share a folder
-    /// - Throws: ``LatentError`` `.exists` when the folder holds anything
-    public static func checkIsEmpty(_ path: String, shard: Shard? = nil) throws(LatentError) {
-        guard shard == nil,
-            let content = try? FileManager.default.contentsOfDirectory(atPath: path),
-            !content.isEmpty
-        else { return }
-        throw LatentError(
-            .exists, path: path, "the folder holds \(content.count) files or folders already",
-            hint: "name another folder, or use --force to write into it")
+    ///   - record: what the run depends on
+    ///   - plan: what it makes
+    ///   - configuration: how, and which part; several parts may share a folder
+    ///   - overwrites: whether the run begins again, whatever is there
+    /// - Returns: what is there; nil where the run begins
+    /// - Throws: ``LatentError`` `.exists` when the folder holds anything else and `overwrites` is
+    ///   false, or parts of another division
+    public static func progress(
+        in path: String, of record: RunRecord, plan: AugmentationPlan,
+        configuration: Augmenter.Configuration, overwrites: Bool
+    ) throws(LatentError) -> RunProgress? {
+        let shard = configuration.shard
+        try checkOtherParts(path, record: record, shard: shard, overwrites: overwrites)
+        guard !overwrites else { return nil }
+        let name = recordName(shard)
+        guard FileManager.default.fileExists(atPath: "\(path)/\(name)") else {
+            try checkIsEmpty(path, shard: shard)
+            return nil
+        }
+        if let difference = RunRecord(in: path, name: name).map({ $0.difference(from: record) })
+            ?? "its \(name) cannot be read"
+        {
+            throw LatentError(
+                .exists, path: path, "the folder holds a run of other settings: \(difference)",
+                hint: "give the same command to go on, name another folder, or use --force to "
+                    + "start again")
+        }
+        return RunProgress(
+            manifest: "\(path)/\(Self.manifestName(shard))", folder: path, plan: plan,
+            configuration: configuration)
+    }
+
+    /// Refuses a folder that holds what a run would not replace, without touching it.
+    private static func checkIsEmpty(_ path: String, shard: Shard?) throws(LatentError) {
+        let content = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        if shard != nil {
+            guard content.contains(manifestName(shard)) else { return }
+            throw LatentError(
+                .exists, path: "\(path)/\(manifestName(shard))",
+                "there is already a file of that name",
+                hint: "name another folder, or use --force to write into it")
+        }
+        guard content.isEmpty else {
+            throw LatentError(
+                .exists, path: path, "the folder holds \(content.count) files or folders already",
+                hint: "name another folder, or use --force to write into it")
+        }
+    }
+
+    /// Refuses a folder with parts of another division, or other settings: together they are no run.
+    private static func checkOtherParts(
+        _ path: String, record: RunRecord, shard: Shard?, overwrites: Bool
+    ) throws(LatentError) {
+        for name in RunRecord.names(in: path) where name != recordName(shard) {
+            guard let shard else {
+                guard !overwrites else { continue }
+                throw LatentError(
+                    .exists, path: path, "the folder holds part of a run (\(name))",
+                    hint: "name another folder, or use --force to start again")
+            }
+            guard name.hasSuffix("-of-\(shard.count).json") else {
+                throw LatentError(
+                    .exists, path: path,
+                    "the folder holds a run that is not in \(shard.count) parts (\(name))",
+                    hint: "name another folder, or remove it")
+            }
+            let other = RunRecord(in: path, name: name)
+            if !overwrites, let difference = other?.difference(from: record) {
+                throw LatentError(
+                    .exists, path: path,
+                    "the folder holds a part of other settings (\(name)): \(difference)",
+                    hint: "name another folder, or use --force with all parts to start again")
+            }
+        }
     }
 
     /// Prepares the folder.
     ///
+    /// Where the run begins again, what earlier runs wrote is removed first, as their manifests say:
+    /// files without a line would be of unknown origin.
+    ///
     /// - Parameters:
     ///   - path: the folder
-    ///   - shard: the part of a run that is written; several parts may share a folder
+    ///   - record: what the run depends on
+    ///   - shard: the part of the run that is written
+    ///   - progress: what is there of it, as of ``progress(in:of:plan:configuration:overwrites:)``;
+    ///     nil begins
     ///   - overwrites: whether files in the folder may be replaced
-    /// - Throws: ``LatentError`` `.exists` when `overwrites` is false and the folder holds anything, or
-    ///   for a part its manifest; `.cannotWrite` when it cannot be made
-    public init(path: String, shard: Shard? = nil, overwrites: Bool) throws {
-        if !overwrites { try Self.checkIsEmpty(path, shard: shard) }
+    /// - Throws: ``LatentError`` `.exists` when `overwrites` is false and there is something that the
+    ///   run would replace, or while another process writes the run; `.cannotWrite` when the folder
+    ///   cannot be made
+    public init(
+        path: String, record: RunRecord, shard: Shard? = nil,
+        continuing progress: RunProgress? = nil,
+        overwrites: Bool
+    ) throws {
         try FileManager.default.makeFolder(path)
-        manifestName =
-            "manifest" + (shard.map { "-\($0.number)-of-\($0.count)" } ?? "") + ".ndjson"
+        manifestName = Self.manifestName(shard)
         let manifestPath = "\(path)/\(manifestName)"
-        try FileBytes.write([], to: manifestPath, overwrite: overwrites)
-        guard let handle = FileHandle(forWritingAtPath: manifestPath) else {
-            throw LatentError(
-                .cannotWrite, path: manifestPath, "the manifest cannot be opened",
-                hint: "check the permissions")
+        let recordPath = "\(path)/\(Self.recordName(shard))"
+        if let progress {
+            lock = try Self.lock(recordPath)
+            try Self.cut(manifestPath, to: progress)
+            if shard == nil { Self.removePartialFiles(path) }
+        } else {
+            if overwrites {
+                try Self.removeRuns(path, shard: shard)
+            } else {
+                try Self.checkIsEmpty(path, shard: shard)
+            }
+            try FileBytes.write(
+                Array(try Self.recordEncoder.encode(record)) + [0x0A], to: recordPath,
+                overwrite: false)
+            lock = try Self.lock(recordPath)
+            try FileBytes.write([], to: manifestPath, overwrite: overwrites)
         }
-        manifest = handle
+        manifest = try AppendedFile(path: manifestPath, .existing)
         self.path = path
-        self.overwrites = overwrites
+        // What an interrupted run left without a line is whole, and written again.
+        self.overwrites = overwrites || progress != nil
     }
 
     /// Writes an item and its line; the line comes second, so that it never names a missing file.
@@ -76,12 +169,9 @@ public final class OutputFolder {
     public func write(
         _ item: SyntheticItem, configuration: Augmenter.Configuration, modelHash: ContentHash
     ) throws -> String {
-        let number = String(item.drawIndex)
-        let padded = String(repeating: "0", count: max(0, 6 - number.count)) + number
-        let name = "\(configuration.method.rawValue)-\(padded).\(item.fileExtension)"
-        let folder = item.label.map(Self.folderName)
-        if let folder { try FileManager.default.makeFolder("\(path)/\(folder)") }
-        let relative = (folder.map { "\($0)/" } ?? "") + name
+        let relative = try place(
+            configuration.method.rawValue, number: item.drawIndex, extension: item.fileExtension,
+            label: item.label)
         try FileBytes.write(item.bytes, to: "\(path)/\(relative)", overwrite: overwrites)
 
         manifestLine.file = relative
@@ -93,19 +183,167 @@ public final class OutputFolder {
         manifestLine.mix = item.mix
         manifestLine.attributes = item.attributes.isEmpty ? nil : item.attributes
         manifestLine.model_sha256 = "\(modelHash)"
-        do {
-            try manifest.write(contentsOf: try ModelFile.encoder.encode(manifestLine) + [0x0A])
-        } catch {
-            throw LatentError(
-                .cannotWrite, path: "\(path)/\(manifestName)", "the manifest cannot be written",
-                hint: "make room on the disk")
-        }
+        try writeLine()
         return "\(path)/\(relative)"
+    }
+
+    /// Writes a real item, or a link to it, and its line.
+    ///
+    /// - Returns: the path of the file
+    public func write(_ original: OriginalItem, as kind: OriginalFiles) throws -> String {
+        let relative = try place(
+            Self.originalMethod, number: original.index, extension: original.fileExtension,
+            label: original.label)
+        let target = "\(path)/\(relative)"
+        switch kind {
+        case .copied: try FileBytes.write(original.bytes, to: target, overwrite: overwrites)
+        case .linked: try FileLink.make(from: original.path, to: target, overwrite: overwrites)
+        }
+        manifestLine = ManifestLine()
+        manifestLine.file = relative
+        manifestLine.label = original.label
+        manifestLine.method = Self.originalMethod
+        manifestLine.parents = [.init(path: original.path, sha256: "\(original.hash)")]
+        manifestLine.draw = original.index
+        manifestLine.attributes = original.attributes.isEmpty ? nil : original.attributes
+        try writeLine()
+        return target
+    }
+
+    private func writeLine() throws {
+        try manifest.append(Array(try ModelFile.encoder.encode(manifestLine)) + [0x0A])
+    }
+
+    /// The name of a file below the folder, whose class folder is made.
+    private func place(
+        _ method: String, number: Int, extension ending: String, label: String?
+    ) throws(LatentError) -> String {
+        let digits = "\(number)"
+        let padded = String(repeating: "0", count: max(0, 6 - digits.count)) + digits
+        let name = "\(method)-\(padded).\(ending)"
+        guard let folder = label.map(Self.folderName) else { return name }
+        try FileManager.default.makeFolder("\(path)/\(folder)")
+        return "\(folder)/\(name)"
     }
 
     /// A class as the name of a folder: no separators, no leading dot.
     static func folderName(_ label: String) -> String {
         let name = label.replacing("/", with: "_").replacing("\0", with: "_")
         return name.hasPrefix(".") || name.isEmpty ? "_" + name : name
+    }
+}
+
+// MARK: - Earlier runs
+
+extension OutputFolder {
+    private static func manifestName(_ shard: Shard?) -> String {
+        "manifest" + RunRecord.suffix(shard) + ".ndjson"
+    }
+
+    private static func recordName(_ shard: Shard?) -> String {
+        RunRecord.namePrefix + RunRecord.suffix(shard) + ".json"
+    }
+
+    private static var recordEncoder: JSONEncoder {
+        let encoder = ModelFile.encoder
+        encoder.outputFormatting.insert(.prettyPrinted)
+        return encoder
+    }
+
+    /// A file that a manifest names, and its size; nil where it is none, or not inside the folder.
+    static func location(of name: String, in folder: String) -> (path: String, byteCount: Int)? {
+        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        guard (1...2).contains(parts.count), parts.allSatisfy({ !["", ".", ".."].contains($0) }),
+            !name.utf8.contains(0)
+        else { return nil }
+        var status = stat()
+        // A class folder that is a link leads elsewhere.
+        if parts.count == 2 {
+            guard lstat("\(folder)/\(parts[0])", &status) == 0, status.st_mode & S_IFMT == S_IFDIR
+            else { return nil }
+        }
+        let path = "\(folder)/\(name)"
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        return (path, Int(status.st_size))
+    }
+
+    /// Holds the record for this process, until it ends.
+    private static func lock(_ path: String) throws(LatentError) -> FileHandle {
+        guard let handle = FileHandle(forReadingAtPath: path) else {
+            throw LatentError(
+                .cannotWrite, path: path, "cannot be opened", hint: "check its permissions")
+        }
+        // Some network file systems have no locks; there nothing is refused.
+        guard flock(handle.fileDescriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
+            throw LatentError(
+                .exists, path: path, "another process is writing this run",
+                hint: "wait until it ends, or name another folder")
+        }
+        return handle
+    }
+
+    /// Takes what is behind the trusted lines off a manifest.
+    private static func cut(_ path: String, to progress: RunProgress) throws {
+        guard FileManager.default.fileExists(atPath: path) else {
+            return try FileBytes.write([], to: path, overwrite: false)
+        }
+        guard let handle = FileHandle(forUpdatingAtPath: path),
+            let length = try? handle.seekToEnd()
+        else {
+            throw LatentError(
+                .cannotWrite, path: path, "the manifest cannot be opened",
+                hint: "check the permissions")
+        }
+        guard length == progress.manifestByteCount else {
+            throw LatentError(
+                .exists, path: path, "another process has just written to it",
+                hint: "run the command again")
+        }
+        if length > progress.byteCount {
+            try handle.truncate(atOffset: UInt64(progress.byteCount))
+        }
+    }
+
+    /// Removes files that had no name yet when a run was ended.
+    private static func removePartialFiles(_ path: String) {
+        let manager = FileManager.default
+        for name in (try? manager.contentsOfDirectory(atPath: path)) ?? [] {
+            let inner = (try? manager.contentsOfDirectory(atPath: "\(path)/\(name)")) ?? []
+            for file in [name] + inner.map({ "\(name)/\($0)" }) {
+                if FileBytes.isTemporary(file) { unlink("\(path)/\(file)") }
+            }
+        }
+    }
+
+    /// Removes what earlier runs wrote, of a part only its own.
+    private static func removeRuns(_ path: String, shard: Shard?) throws(LatentError) {
+        let names = shard == nil ? RunRecord.names(in: path) : [recordName(shard)]
+        for name in names {
+            let record = "\(path)/\(name)"
+            guard FileManager.default.fileExists(atPath: record) else { continue }
+            _ = try lock(record)
+            let ending = name.dropFirst(RunRecord.namePrefix.count).dropLast(".json".count)
+            let manifest = "\(path)/manifest\(ending).ndjson"
+            if let handle = FileHandle(forReadingAtPath: manifest) {
+                removeFiles(of: LineReader(handle), in: path)
+            }
+            unlink(manifest)
+            unlink(record)
+        }
+    }
+
+    private static func removeFiles(of manifest: LineReader, in path: String) {
+        struct Line: Decodable { let file: String }
+        let decoder = JSONDecoder()
+        var folders: Set<Substring> = []
+        while let text = manifest.next() {
+            guard let line = try? decoder.decode(Line.self, from: Data(text.utf8)),
+                let file = location(of: line.file, in: path)
+            else { continue }
+            unlink(file.path)
+            if let end = line.file.firstIndex(of: "/") { folders.insert(line.file[..<end]) }
+        }
+        // Those that hold something else stay.
+        for folder in folders { rmdir("\(path)/\(folder)") }
     }
 }

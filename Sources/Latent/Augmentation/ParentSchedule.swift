@@ -1,6 +1,6 @@
 import Torch
 
-/// Which real items each draw starts from: decided by the seed and the draw's number alone.
+/// Which real items each draw starts from: decided by the seed, the draw's number and its turn.
 struct ParentSchedule: Sendable {
     /// One draw: its number, its parents, and the random numbers that are its own.
     struct Draw: Sendable {
@@ -10,19 +10,30 @@ struct ParentSchedule: Sendable {
     }
 
     private let items: [Item]
-    private let order: [Int]
+    /// Indices of the items that draws may start from, shuffled.
+    let order: [Int]
+    private let classes: [String?]
     private let classmates: [String?: [Int]]
     private let method: LatentSampling
     private let seed: UInt64
 
-    init(_ items: [Item], method: LatentSampling, seed: UInt64) throws(LatentError) {
+    /// Shuffles the items.
+    ///
+    /// - Parameters:
+    ///   - items: all real items
+    ///   - classes: what items of a pair have in common; nil for their labels
+    ///   - method: how many items a draw needs
+    ///   - seed: of the order
+    /// - Throws: ``LatentError`` `.usage` when there are too few
+    init(
+        _ items: [Item], classes: [String?]? = nil, method: LatentSampling, seed: UInt64
+    ) throws(LatentError) {
+        let classes = classes ?? items.map(\.label)
         var classmates: [String?: [Int]] = [:]
-        for (index, item) in items.enumerated() {
-            classmates[item.label, default: []].append(index)
-        }
+        for index in items.indices { classmates[classes[index], default: []].append(index) }
         var usable = Array(items.indices)
         if method == .interpolate {
-            usable = usable.filter { (classmates[items[$0].label]?.count ?? 0) >= 2 }
+            usable = usable.filter { (classmates[classes[$0]]?.count ?? 0) >= 2 }
         }
         guard method.parentCount == 0 || !usable.isEmpty else {
             throw LatentError(
@@ -35,35 +46,55 @@ struct ParentSchedule: Sendable {
         var generator = Generator(seed: seed, Stream.parents.rawValue)
         usable.shuffle(using: &generator)
         self.items = items
+        self.classes = classes
         order = usable
         self.classmates = classmates
         self.method = method
         self.seed = seed
     }
 
-    /// The draw of a number; parents come round in a shuffled order.
-    func draw(_ index: Int) -> Draw {
+    /// The draw of a number; all parents come round in their shuffled order.
+    func draw(_ index: Int) -> Draw { draw(index, turn: index, among: order) }
+
+    /// The draw of a number, whose turn is that of one of some parents.
+    private func draw(_ index: Int, turn: Int, among parents: [Int]) -> Draw {
         var generator = Generator(seed: seed, Stream.augmentation.rawValue, UInt64(index))
-        var parents: [Item] = []
+        var chosen: [Item] = []
         if method.parentCount >= 1 {
-            let first = order[index % order.count]
-            parents.append(items[first])
-            if method.parentCount == 2, let group = classmates[items[first].label] {
+            let first = parents[turn % parents.count]
+            chosen.append(items[first])
+            if method.parentCount == 2, let group = classmates[classes[first]] {
                 let others = group.filter { $0 != first }
-                parents.append(items[others[Int(generator.next() % UInt64(others.count))]])
+                chosen.append(items[others[Int(generator.next() % UInt64(others.count))]])
             }
         }
-        return Draw(index: index, parents: parents, generator: generator)
+        return Draw(index: index, parents: chosen, generator: generator)
     }
 
     /// The draws that may become an item, of which the first with parents that can be read does.
     ///
     /// Which they are depends on nothing but the item's place and the number of items: a part of the
     /// items comes out as it does among all. Their parents are all there are, twice.
-    func draws(slot: Int, of count: Int) -> some Sequence<Draw> {
-        // Above all places, and one more than a multiple of the number of parents.
+    ///
+    /// - Parameters:
+    ///   - slot: the item's place among all, which is the number of the first draw
+    ///   - count: number of items
+    ///   - turn: the first draw's place in the round of parents; nil for that of the slot
+    ///   - parents: some of ``order``; nil for all
+    /// - Returns: draws whose numbers no other item has
+    func draws(
+        slot: Int, of count: Int, turn: Int? = nil, among parents: [Int]? = nil
+    ) -> some Sequence<Draw> {
+        let parents = parents ?? order
+        return (0..<2 * max(1, parents.count)).lazy.map {
+            draw(slot + $0 * step(of: count), turn: (turn ?? slot) + $0, among: parents)
+        }
+    }
+
+    /// From the number of one draw of an item to that of its next: above all places, and one more than
+    /// a multiple of the number of parents.
+    func step(of count: Int) -> Int {
         let parentCount = max(1, order.count)
-        let step = (count + parentCount - 1) / parentCount * parentCount + 1
-        return (0..<2 * parentCount).lazy.map { draw(slot + $0 * step) }
+        return (count + parentCount - 1) / parentCount * parentCount + 1
     }
 }

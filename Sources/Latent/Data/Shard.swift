@@ -24,6 +24,11 @@ public struct Shard: Sendable, Equatable {
     /// Whether an item is in this part, by its place among all, from 0.
     public func contains(_ index: Int) -> Bool { index / groupSize % count == number - 1 }
 
+    /// The place among all of one of this part's items, both from 0.
+    public func place(ofItem index: Int) -> Int {
+        (index / groupSize * count + number - 1) * groupSize + index % groupSize
+    }
+
     /// Number of items in this part, of so many.
     public func itemCount(of total: Int) -> Int {
         let round = groupSize * count
