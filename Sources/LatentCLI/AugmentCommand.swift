@@ -13,6 +13,9 @@ struct AugmentCommand: ParsableCommand {
             hashes, seed, draw, model. The same command writes the same bytes; where it was interrupted \
             it goes on, and the set is what it would have been.
 
+            With --transform each new file is varied too, by classic transforms. Without a model, \
+            --transform is all that is done to real files: --method transform.
+
             EXAMPLES
               latent train photos --for augmentation -o drawing.safetensors
               latent augment -m drawing.safetensors photos -o more -n 1000
@@ -21,10 +24,17 @@ struct AugmentCommand: ParsableCommand {
               latent augment -m drawing.safetensors -o dreams -n 100 --method prior
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
               latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
+              latent augment photos -o classic -n 5000 --transform classic
+              latent augment photos -o bent -n 5000 --transform flip-x,classic,elastic=0.05
+              latent augment -m m.safetensors photos -o more -n 1000 --transform classic
+              latent augment words -o noisy -n 500 --transform snr=0..20 --noise kitchen --noise pink
             """)
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("The model file.", valueName: "file"))
-    var model: String
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "The model file; not needed for --method transform.", valueName: "file"))
+    var model: String?
 
     @OptionGroup var input: InputOptions
 
@@ -57,8 +67,9 @@ struct AugmentCommand: ParsableCommand {
     @Option(
         help: """
             prior; density, where the training files of a class lie; posterior, around a real item; \
-            interpolate, between two items of a class (posterior where data are named, else density, \
-            or prior where the model has none).
+            interpolate, between two items of a class; transform, a real item itself, for --transform \
+            (posterior where data are named, else density, or prior where the model has none; transform \
+            without a model).
             """)
     var method: LatentSampling?
 
@@ -78,8 +89,14 @@ struct AugmentCommand: ParsableCommand {
             """, valueName: "name=value,…"))
     var condition: LabelList?
 
-    @Option(help: "Encoding of recordings: pcm16, float32.")
-    var encoding = WAVEncoding.pcm16
+    @Option(
+        help: """
+            Encoding of recordings: pcm16, float32 (pcm16, or float32 for --method transform of a file \
+            of more than 16 bits).
+            """)
+    var encoding: WAVEncoding?
+
+    @OptionGroup(title: "Transforms") var transforming: TransformOptions
 
     @Flag(
         help: """
@@ -114,40 +131,78 @@ struct AugmentCommand: ParsableCommand {
             throw ValidationError(
                 "--method \(method.rawValue) starts from no real items; leave DATA out.")
         }
+        try checkTransform()
+    }
+
+    /// Whether real files are transformed, and no model is needed.
+    private var isTransform: Bool { method == .transform || (method == nil && model == nil) }
+
+    private func checkTransform() throws {
+        guard isTransform else {
+            guard model != nil else {
+                throw ValidationError(
+                    "--method \(method?.rawValue ?? "") draws from a model; name it with -m.")
+            }
+            return
+        }
+        guard transforming.transform != nil else {
+            throw ValidationError(
+                model == nil && method == nil
+                    ? "new files are drawn from a model, -m FILE, or are real ones varied by --transform."
+                    : "--method transform writes real items varied by --transform; add it.")
+        }
+        guard model == nil else {
+            throw ValidationError("--method transform uses no model; leave -m out.")
+        }
+        guard !input.data.isEmpty else {
+            throw ValidationError("--method transform starts from real items; name some as DATA.")
+        }
+        guard condition == nil, spread == 1 else {
+            throw ValidationError("--condition and --spread are of a model; leave them out.")
+        }
     }
 
     private var originals: OriginalFiles? { includeOriginals ? link ? .linked : .copied : nil }
 
     func run() throws {
         let console = Console(quiet: machine.quiet)
-        let loaded = try ModelFile.read(model)
-        let domain = loaded.file.record.preprocessing.domain
-        let inputs = try input.inputs(of: loaded.file.record)
-        let parents = Array(inputs)
+        let loaded = try model.map { try ModelFile.read($0) }
+        let inputs =
+            try loaded.map { try input.inputs(of: $0.file.record) } ?? input.inputs(domain: nil)
+        var parents = Array(inputs)
+        // As for train: what is made of test files must not be trained on.
+        if parents.contains(where: { $0.split == "train" }) {
+            parents.removeAll { $0.split != "train" }
+        }
+        let domain = try loaded?.file.record.preprocessing.domain ?? kind(of: parents)
+        let transforms = try transforming.transforms(of: domain)
         if let note = inputs.omissions.note { console.note(note) }
         guard input.data.isEmpty || !parents.isEmpty else {
             throw LatentError(
                 .data, "no \(domain.plural) were found in the data", hint: "name other folders")
         }
-        try OutputCheck.holdsNoInput(output, of: parents.lazy.map(\.path))
+        try OutputCheck.holdsNoInput(
+            output, of: parents.lazy.map(\.path) + (transforms?.noisePaths ?? []))
         try OutputCheck.isOutside(input.data, output)
         var configuration = Augmenter.Configuration(
-            method: method
-                ?? (!input.data.isEmpty ? .posterior : loaded.file.hasDensity ? .density : .prior),
-            amount: amount.amount)
+            method: method ?? defaultMethod(loaded?.file), amount: amount.amount)
         configuration.spread = spread
         configuration.seed = machine.seed
         configuration.encoding = encoding
+        configuration.transforms = transforms?.transforms
         configuration.workerCount = machine.readerCount
         configuration.shard = sharding.shard?.shard
         configuration.assignments = condition?.values ?? [:]
         let device = try machine.start()
-        let augmenter = try Augmenter(
-            file: loaded.file, model: try loaded.file.model(on: device),
-            configuration: configuration)
+        let augmenter =
+            try loaded.map {
+                try Augmenter(
+                    file: $0.file, model: try $0.file.model(on: device),
+                    configuration: configuration)
+            } ?? Augmenter(transforming: configuration)
         let plan = try augmenter.plan(for: parents)
         let record = RunRecord(
-            configuration, plan: plan, modelHash: loaded.hash, originals: originals)
+            configuration, plan: plan, modelHash: loaded?.hash, originals: originals)
         let progress = try OutputFolder.progress(
             in: output, of: record, plan: plan, configuration: configuration, overwrites: force)
         let shares = plan.shares(of: configuration.shard)
@@ -171,7 +226,7 @@ struct AugmentCommand: ParsableCommand {
         }
         let missing =
             configuration.method == .density && configuration.assignments.isEmpty
-                && amount.number != nil ? loaded.file.labelsWithoutDensity : []
+                && amount.number != nil ? loaded?.file.labelsWithoutDensity ?? [] : []
         if !missing.isEmpty {
             console.warning(
                 "none are drawn of \(missing.joined(separator: ", ")): the files were too few to fit "
@@ -221,7 +276,7 @@ struct AugmentCommand: ParsableCommand {
             }
         }
         try augmenter.generate(plan, skipping: progress?.newCount ?? 0, onFailure: warn) { item in
-            _ = try prepared().write(item, configuration: configuration, modelHash: loaded.hash)
+            _ = try prepared().write(item, configuration: configuration, modelHash: loaded?.hash)
             try count()
         }
         console.clear()
@@ -231,5 +286,22 @@ struct AugmentCommand: ParsableCommand {
             console.warning("\(failed.count) of \(parents.count) parents cannot be read")
             throw ExitStatus.badData
         }
+    }
+
+    private func defaultMethod(_ file: ModelFile?) -> LatentSampling {
+        guard let file else { return .transform }
+        return !input.data.isEmpty ? .posterior : file.hasDensity ? .density : .prior
+    }
+
+    /// The kind of the files where no model says it.
+    private func kind(of items: [Item]) throws -> Domain {
+        let kinds = Dictionary(grouping: items) { Domain(path: $0.path) }.mapValues(\.count)
+        let (images, recordings) = (kinds[.image] ?? 0, kinds[.audio] ?? 0)
+        guard images == 0 || recordings == 0 else {
+            throw LatentError(
+                .data, "the data hold \(images) images and \(recordings) recordings",
+                hint: "name folders of one kind")
+        }
+        return recordings > 0 ? .audio : .image
     }
 }

@@ -348,7 +348,7 @@ import Torch
         SyntheticItem(
             bytes: [byte], fileExtension: "png", label: label,
             parents: [.init(path: "p/\"1\".png", hash: ContentHash(of: [2]))], drawIndex: index,
-            mix: index % 2 == 0 ? 0.5 : nil, attributes: [:])
+            mix: index % 2 == 0 ? 0.5 : nil, attributes: [:], transforms: [])
     }
 
     private func configuration(_ method: LatentSampling = .posterior) -> Augmenter.Configuration {

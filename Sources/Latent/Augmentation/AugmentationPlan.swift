@@ -143,7 +143,7 @@ extension Augmenter {
     /// - Throws: ``LatentError`` `.usage` when a class cannot be made, or real items are missing; `.data`
     ///   for one of a class that a conditional model does not know, where classes are counted
     public func plan(for items: [Item]) throws(LatentError) -> AugmentationPlan {
-        let conditioning = file.record.configuration.conditioning
+        let conditioning = file?.record.configuration.conditioning
         let method = configuration.method
         // Which class an item is of, and which a new one is that starts from it.
         var classes: [String?] = []
@@ -171,7 +171,7 @@ extension Augmenter {
             method.parentCount > 0 ? items : [], classes: classes, method: method,
             seed: configuration.seed)
         let maker = ClassMaker(
-            method: method, model: file.record, labelling: labelling, schedule: schedule,
+            method: method, model: file?.record, labelling: labelling, schedule: schedule,
             results: results)
         if case .total(let count) = configuration.amount {
             return try AugmentationPlan(
@@ -179,7 +179,7 @@ extension Augmenter {
                 groups: [maker.all(count: count)], schedule: schedule)
         }
         // Of each class also of those that cannot be drawn, to say so.
-        let missing = configuration.assignments.isEmpty ? file.labelsWithoutDensity : []
+        let missing = configuration.assignments.isEmpty ? file?.labelsWithoutDensity ?? [] : []
         let wanted = try Self.wanted(
             configuration.amount, real: classes, results: results,
             known: maker.labels + (method == .density ? missing : []))
@@ -238,14 +238,15 @@ extension Augmenter {
 /// What the items of a class can be made of, by a method.
 private struct ClassMaker {
     let method: LatentSampling
-    let model: ModelRecord
+    /// What is known of the model; nil where there is none.
+    let model: ModelRecord?
     let labelling: Labelling
     let schedule: ParentSchedule
     /// The class of what starts from each real item.
     let results: [String?]
 
     /// The class of what no label is known of.
-    private var onlyLabel: String? { model.labels.count == 1 ? model.labels[0] : nil }
+    private var onlyLabel: String? { model?.labels.count == 1 ? model?.labels.first : nil }
 
     /// The classes that can be made without real items, or that real items lead to.
     var labels: [String?] {
@@ -293,7 +294,8 @@ private struct ClassMaker {
             : LatentError(
                 .usage,
                 "\(name) has no real items, which --method \(method.rawValue) starts from",
-                hint: "there are \(Self.list(labels)); name files of it, or use --method density")
+                hint: "there are \(Self.list(labels)); name files of it"
+                    + (model == nil ? "" : ", or use --method density"))
     }
 
     /// Codes of a class that is drawn without real items.
@@ -312,7 +314,7 @@ private struct ClassMaker {
         // Files without class are of the only one there is.
         let place = labels.firstIndex(of: label)
         guard let place = place ?? (label == nil && labels.count == 1 ? 0 : nil) else {
-            let isTrained = label.map { model.labels.contains($0) } ?? false
+            let isTrained = label.map { model?.labels.contains($0) ?? false } ?? false
             throw LatentError(
                 .usage,
                 (label.map { "class \($0)" } ?? "what is of no class")

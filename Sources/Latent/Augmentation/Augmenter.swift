@@ -13,12 +13,14 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
     case posterior
     /// z on the line between the posterior means of two real items of one class.
     case interpolate
+    /// No latents and no model: a real item as it is, for ``FileTransforms`` to change.
+    case transform
 
     /// Real items that one draw needs.
     public var parentCount: Int {
         switch self {
         case .prior, .density: 0
-        case .posterior: 1
+        case .posterior, .transform: 1
         case .interpolate: 2
         }
     }
@@ -40,6 +42,8 @@ public struct SyntheticItem: Sendable {
     public let mix: Double?
     /// The labels that it was decoded with, by attribute; empty without conditioning.
     public let attributes: [String: String]
+    /// What was done to it afterwards, in order.
+    public let transforms: [AppliedTransform]
 
     /// A real item that a new one was made from.
     public struct Parent: Sendable {
@@ -66,8 +70,10 @@ public final class Augmenter {
         public var assignments: [String: String] = [:]
         /// The source of every draw.
         public var seed: UInt64 = 0
-        /// Encoding of recordings.
-        public var encoding = WAVEncoding.pcm16
+        /// Encoding of recordings; nil takes 16 bits, or floats where a real file that is transformed has more.
+        public var encoding: WAVEncoding?
+        /// What is done to each item before it is written; nil for nothing.
+        public var transforms: FileTransforms?
         /// Threads that read parents and write files.
         public var workerCount = 2
         /// The part of the items that is made; nil for all.
@@ -87,11 +93,15 @@ public final class Augmenter {
         }
     }
 
-    let file: ModelFile
-    private let model: VAE
+    /// The model and its file; nil where real files are transformed.
+    private let source: (file: ModelFile, model: VAE)?
+    let reading: ParentReading
     let configuration: Configuration
     private let density: LatentDensity?
     let labelling: Labelling
+
+    /// The model's file; nil where real files are transformed.
+    var file: ModelFile? { source?.file }
 
     /// Makes an augmenter; the model stays on the calling thread.
     ///
@@ -105,8 +115,11 @@ public final class Augmenter {
                 "a model for detection: it reads \(name), which cannot be turned back into files",
                 hint: "train one with --for augmentation")
         }
-        self.file = file
-        self.model = model
+        source = (file, model)
+        let preprocessing = file.record.preprocessing
+        reading =
+            configuration.method == .transform
+            ? .whole(preprocessing.domain) : .windows(preprocessing)
         self.configuration = configuration
         density = configuration.method == .density ? try LatentDensity(file) : nil
         guard configuration.method != .density || density != nil else {
@@ -120,14 +133,43 @@ public final class Augmenter {
             assignments: configuration.assignments, density: density)
     }
 
+    /// Makes an augmenter that transforms real items, for which no model is needed.
+    ///
+    /// - Throws: ``LatentError`` `.usage` for a method that needs one, or without transforms
+    public init(transforming configuration: Configuration) throws(LatentError) {
+        guard configuration.method == .transform, let transforms = configuration.transforms else {
+            throw LatentError(
+                .usage, "without a model there is nothing to make files of but --transform",
+                hint: "name a model, or transforms of real files")
+        }
+        source = nil
+        reading = .whole(transforms.domain)
+        density = nil
+        self.configuration = configuration
+        labelling = try Labelling(nil, assignments: configuration.assignments, density: nil)
+    }
+
     private struct Prepared: Sendable {
         /// Its place among all.
         let slot: Int
         let draw: ParentSchedule.Draw
+        /// Of each parent; none where the only one is taken as it is.
         let windows: [ItemWindows]
+        let real: RealFile?
         /// Codes of each parent's labels, and those to decode with.
         let parentCodes: [[Int]]
         let codes: [Int]
+
+        var byteCount: Int {
+            windows.reduce(real?.byteCount ?? 0) { $0 + $1.byteCount }
+        }
+
+        /// What there is to render of a real file.
+        var untouched: Renderer.Job {
+            Renderer.Job(
+                draw: draw, parents: windows, windows: [], real: real, mix: nil,
+                codes: codes)
+        }
     }
 
     /// What became of an item that is to be made.
@@ -176,7 +218,7 @@ public final class Augmenter {
         onFailure: (ItemFailure) throws -> Void, emit: (SyntheticItem) throws -> Void
     ) throws {
         let labelling = labelling
-        let preprocessing = file.record.preprocessing
+        let reading = reading
         let gate = LargeFileGate()
         let shard = configuration.shard
         // A group is decoded from its first item on, whatever of it is there.
@@ -185,15 +227,14 @@ public final class Augmenter {
             (begun..<max(begun, plan.slotCount(of: shard))).lazy
                 .map { shard?.place(ofItem: $0) ?? $0 }.makeIterator(),
             threadCount: configuration.workerCount, capacity: Self.groupSize,
-            byteCount: { $0.prepared?.windows.reduce(0) { $0 + $1.byteCount } ?? 0 }
+            byteCount: { $0.prepared?.byteCount ?? 0 }
         ) { index in
             var attempt = Attempt(slot: index)
             let slot = plan.slot(index)
             for draw in plan.draws(slot) {
                 do throws(ItemFailure) {
                     attempt.prepared = try Self.prepare(
-                        draw, of: slot, labelling: labelling, preprocessing: preprocessing,
-                        gate: gate)
+                        draw, of: slot, labelling: labelling, reading: reading, gate: gate)
                     break
                 } catch {
                     attempt.failures.append(error)
@@ -202,7 +243,8 @@ public final class Augmenter {
             return attempt
         }
         let renderer = Renderer(
-            file: file, configuration: configuration, conditioning: labelling.conditioning)
+            record: source?.file.record, configuration: configuration,
+            conditioning: labelling.conditioning)
         var failedPaths: Set<String> = []
         var chunk: [Prepared] = []
         var chunkBytes = 0
@@ -233,7 +275,7 @@ public final class Augmenter {
                 group = attempt.slot / Self.groupSize
             }
             chunk.append(prepared)
-            chunkBytes += prepared.windows.reduce(0) { $0 + $1.byteCount }
+            chunkBytes += prepared.byteCount
         }
         try flush()
     }
@@ -241,27 +283,33 @@ public final class Augmenter {
     /// Reads the parents of a draw.
     private static func prepare(
         _ draw: ParentSchedule.Draw, of slot: AugmentationPlan.Slot, labelling: Labelling,
-        preprocessing: Preprocessing,
-        gate: LargeFileGate
+        reading: ParentReading, gate: LargeFileGate
     ) throws(ItemFailure) -> Prepared {
         var windows: [ItemWindows] = []
         var codes: [[Int]] = []
+        var real: RealFile?
         for parent in draw.parents {
             do {
                 codes.append(try labelling.codes(of: parent))
-                windows.append(try preprocessing.windows(ofFile: parent.path, gate: gate))
+                switch reading {
+                case .windows(let preprocessing):
+                    windows.append(try preprocessing.windows(ofFile: parent.path, gate: gate))
+                case .whole(let domain):
+                    real = try RealFile(path: parent.path, domain: domain, gate: gate)
+                }
             } catch {
                 throw ItemFailure(item: parent, error: ItemError(error))
             }
         }
         return Prepared(
-            slot: slot.index, draw: draw, windows: windows, parentCodes: codes,
+            slot: slot.index, draw: draw, windows: windows, real: real, parentCodes: codes,
             codes: codes.first.map(labelling.codes) ?? slot.codes)
     }
 
     /// Draws the latents of a chunk and decodes them in one batch.
     private func decode(_ chunk: [Prepared]) throws -> [Renderer.Job] {
         guard !chunk.isEmpty else { return [] }
+        guard let model = source?.model else { return chunk.map(\.untouched) }
         return try withoutGradients {
             let latentCount = model.noiseCount
             var mixes: [Double?] = []
@@ -286,6 +334,7 @@ public final class Augmenter {
             let noiseTensor = try Tensor(noise, shape: [total, latentCount]).to(model.device)
             let z: Tensor
             switch configuration.method {
+            case .transform: return chunk.map(\.untouched)
             case .prior:
                 z = try model.priorLatents(
                     noise: noiseTensor * configuration.spread, choices: choices,
@@ -301,10 +350,11 @@ public final class Augmenter {
                     noise: noiseTensor * configuration.spread, condition: condition)
             case .posterior:
                 z = try encode(
-                    chunk, parent: 0, counts: counts, noise: noiseTensor * configuration.spread)
+                    chunk, by: model, parent: 0, counts: counts,
+                    noise: noiseTensor * configuration.spread)
             case .interpolate:
-                let first = try encode(chunk, parent: 0, counts: counts)
-                let second = try encode(chunk, parent: 1, counts: counts)
+                let first = try encode(chunk, by: model, parent: 0, counts: counts)
+                let second = try encode(chunk, by: model, parent: 1, counts: counts)
                 let weights = zip(mixes, counts).flatMap { mix, count in
                     [Float](repeating: Float(mix ?? 0), count: count)
                 }
@@ -320,7 +370,7 @@ public final class Augmenter {
                 jobs.append(
                     Renderer.Job(
                         draw: prepared.draw, parents: prepared.windows,
-                        windows: Array(decoded[start..<end]), mix: mixes[index],
+                        windows: Array(decoded[start..<end]), real: nil, mix: mixes[index],
                         codes: prepared.codes))
                 start = end
             }
@@ -329,7 +379,7 @@ public final class Augmenter {
     }
 
     private func encode(
-        _ chunk: [Prepared], parent: Int, counts: [Int], noise: Tensor? = nil
+        _ chunk: [Prepared], by model: VAE, parent: Int, counts: [Int], noise: Tensor? = nil
     ) throws -> Tensor {
         var values: [Float] = []
         var codes: [[Int]] = []

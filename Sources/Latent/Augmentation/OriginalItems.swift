@@ -41,8 +41,8 @@ extension Augmenter {
         emit: (OriginalItem) throws -> Void
     ) throws {
         let shard = configuration.shard
-        let conditioning = file.record.configuration.conditioning
-        let preprocessing = file.record.preprocessing
+        let conditioning = file?.record.configuration.conditioning
+        let reading = reading
         let gate = LargeFileGate()
         let reader = ReadAhead(
             (min(place, plan.items.count)..<plan.items.count).lazy
@@ -53,12 +53,12 @@ extension Augmenter {
             let item = plan.items[index]
             do {
                 let bytes = try FileBytes.read(item.path)
-                try gate.run(bytes) { _ = try preprocessing.features(of: bytes, path: item.path) }
+                try gate.run(bytes) { try reading.check(bytes, path: item.path) }
                 let values = try conditioning.map { $0.values(of: try $0.codes(of: item)) }
                 return .success(
                     OriginalItem(
                         path: item.path, bytes: bytes, hash: ContentHash(of: bytes),
-                        fileExtension: Self.fileExtension(item.path, domain: preprocessing.domain),
+                        fileExtension: Self.fileExtension(item.path, domain: reading.domain),
                         label: plan.classes[index], attributes: values ?? [:], index: index))
             } catch {
                 return .failure(ItemFailure(item: item, error: ItemError(error)))

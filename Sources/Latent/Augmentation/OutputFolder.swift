@@ -34,6 +34,7 @@ public final class OutputFolder {
         var draw = 0
         var mix: Double?
         var attributes: [String: String]?
+        var transforms: [AppliedTransform]?
         var model_sha256: String?
     }
 
@@ -165,9 +166,14 @@ public final class OutputFolder {
 
     /// Writes an item and its line; the line comes second, so that it never names a missing file.
     ///
+    /// - Parameters:
+    ///   - item: what is written
+    ///   - configuration: how it was made
+    ///   - modelHash: SHA-256 of the model's file; nil without a model
     /// - Returns: the path of the file
+    /// - Throws: ``LatentError`` `.cannotWrite`, or `MediaError` for a file that exists or cannot be written
     public func write(
-        _ item: SyntheticItem, configuration: Augmenter.Configuration, modelHash: ContentHash
+        _ item: SyntheticItem, configuration: Augmenter.Configuration, modelHash: ContentHash?
     ) throws -> String {
         let relative = try place(
             configuration.method.rawValue, number: item.drawIndex, extension: item.fileExtension,
@@ -182,7 +188,8 @@ public final class OutputFolder {
         manifestLine.draw = item.drawIndex
         manifestLine.mix = item.mix
         manifestLine.attributes = item.attributes.isEmpty ? nil : item.attributes
-        manifestLine.model_sha256 = "\(modelHash)"
+        manifestLine.transforms = item.transforms.isEmpty ? nil : item.transforms
+        manifestLine.model_sha256 = modelHash.map { "\($0)" }
         try writeLine()
         return "\(path)/\(relative)"
     }

@@ -2,7 +2,7 @@ import Foundation
 import Media
 import Torch
 
-/// Turns decoded windows into the bytes of a file; pure work, done on any thread.
+/// Turns decoded windows, or a real file, into the bytes of a file; pure work, done on any thread.
 struct Renderer: Sendable {
     /// One item to render.
     struct Job: Sendable {
@@ -10,38 +10,59 @@ struct Renderer: Sendable {
         let parents: [ItemWindows]
         /// [n, C, H, W] in 0…1.
         let windows: [Float]
+        /// What the file is made of where nothing was decoded.
+        let real: RealFile?
         /// Where between two parents, 0…1.
         let mix: Double?
         /// Codes of the labels that it was decoded with.
         let codes: [Int]
     }
 
-    let file: ModelFile
+    /// What is known of the model; nil where real files are transformed.
+    let record: ModelRecord?
     let configuration: Augmenter.Configuration
     /// The labels that codes are of.
     let conditioning: Conditioning?
 
     func render(_ job: Job) throws -> SyntheticItem {
-        let record = file.record
-        let bytes: [UInt8]
-        switch record.preprocessing.view {
-        case .pixels(let view):
-            bytes = try image(job, view: view).pngData()
-        case .logMel(let view):
-            bytes = try audio(job, view: view).wavData(configuration.encoding)
+        var (content, transforms) = (try content(of: job), [AppliedTransform]())
+        if let list = configuration.transforms {
+            (content, transforms) = try list.apply(
+                to: content, seed: configuration.seed, draw: job.draw.index)
         }
+        let bytes: [UInt8]
+        let fileExtension: String
+        switch content {
+        case .image(let image):
+            (bytes, fileExtension) = (try image.pngData(), "png")
+        case .recording(let audio):
+            let encoding = configuration.encoding ?? WAVEncoding(keeping: audio.encoding)
+            (bytes, fileExtension) = (try audio.wavData(encoding), "wav")
+        }
+        let hashes = job.real.map { [$0.hash] } ?? job.parents.map(\.hash)
         return SyntheticItem(
-            bytes: bytes, fileExtension: record.preprocessing.domain == .image ? "png" : "wav",
+            bytes: bytes, fileExtension: fileExtension,
             label: conditioning?.label(of: job.codes)
                 ?? job.draw.parents.first?.label
-                ?? (record.labels.count == 1 ? record.labels.first : nil),
-            parents: zip(job.draw.parents, job.parents).map { .init(path: $0.path, hash: $1.hash) },
+                ?? (record?.labels.count == 1 ? record?.labels.first : nil),
+            parents: zip(job.draw.parents, hashes).map { .init(path: $0.path, hash: $1) },
             drawIndex: job.draw.index, mix: job.mix,
-            attributes: conditioning?.values(of: job.codes) ?? [:])
+            attributes: conditioning?.values(of: job.codes) ?? [:], transforms: transforms)
     }
 
-    private func image(_ job: Job, view: PixelView) throws -> Image {
-        let record = file.record
+    /// What is to be written, before it is transformed.
+    private func content(of job: Job) throws -> DecodedFile {
+        if let real = job.real { return real.content }
+        guard let record else {
+            throw LatentError(.model, "there is nothing to decode with", hint: "name a model")
+        }
+        return switch record.preprocessing.view {
+        case .pixels(let view): .image(try image(job, record, view: view))
+        case .logMel(let view): .recording(try audio(job, record, view: view))
+        }
+    }
+
+    private func image(_ job: Job, _ record: ModelRecord, view: PixelView) throws -> Image {
         let windowing = record.preprocessing.windowing
         // As the parent was; else as the training images usually were.
         let source = job.parents.min { $0.count < $1.count }?.source
@@ -65,12 +86,12 @@ struct Renderer: Sendable {
         return view.image(of: map, bitDepth: depth == 16 ? 16 : 8)
     }
 
-    private func audio(_ job: Job, view: LogMelView) throws -> Audio {
-        let windowing = file.record.preprocessing.windowing
+    private func audio(_ job: Job, _ record: ModelRecord, view: LogMelView) throws -> Audio {
+        let windowing = record.preprocessing.windowing
         let shortest = job.parents.min { $0.count < $1.count }
         var generator = job.draw.generator
         var width = shortest?.mapWidth ?? windowing.width
-        var level = shortest?.source.referenceLevel ?? file.record.outputReferenceLevel ?? 0
+        var level = shortest?.source.referenceLevel ?? record.outputReferenceLevel ?? 0
         var phaseSource: [Float]?
         var sampleCount: Int?
         if let mix = job.mix, job.parents.count == 2 {

@@ -19,10 +19,10 @@ public struct RunRecord: Codable, Sendable, Equatable {
     ///   - configuration: how latents are drawn
     ///   - plan: what is made; its real items count by path, label, attributes and size, as reading
     ///     all of them would take long
-    ///   - modelHash: of the model file
+    ///   - modelHash: of the model file; nil without a model
     ///   - originals: whether and how the real items are taken along
     public init(
-        _ configuration: Augmenter.Configuration, plan: AugmentationPlan, modelHash: ContentHash,
+        _ configuration: Augmenter.Configuration, plan: AugmentationPlan, modelHash: ContentHash?,
         originals: OriginalFiles?
     ) {
         var lines: [UInt8] = []
@@ -34,13 +34,14 @@ public struct RunRecord: Codable, Sendable, Equatable {
         }
         settings = [
             "program": LatentVersion.current,
-            "model": "\(modelHash)",
+            "model": modelHash.map { "\($0)" } ?? "",
             "method": configuration.method.rawValue,
             "number": configuration.amount.description,
             "spread": "\(configuration.spread)",
             "condition": configuration.assignments.sorted { $0.key < $1.key }
                 .map { "\($0.key)=\($0.value)" }.joined(separator: ","),
-            "encoding": configuration.encoding.rawValue,
+            "encoding": configuration.encoding?.rawValue ?? "",
+            "transforms": configuration.transforms?.description ?? "",
             "seed": "\(configuration.seed)",
             "data": "\(plan.items.count) files, \(ContentHash(of: lines))",
             "originals": originals?.rawValue ?? "left out",

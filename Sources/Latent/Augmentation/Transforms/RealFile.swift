@@ -1,0 +1,70 @@
+import Media
+
+/// The content of a file, decoded whole and at its own size.
+enum DecodedFile: Sendable {
+    case image(Image)
+    case recording(Audio)
+}
+
+/// A real file as it is, which new ones are made of without a model.
+struct RealFile: Sendable {
+    let content: DecodedFile
+    let hash: ContentHash
+
+    /// Reads a file.
+    ///
+    /// - Throws: `MediaError` or ``LatentError`` for a file that cannot be read right
+    init(path: String, domain: Domain, gate: LargeFileGate) throws {
+        let bytes = try FileBytes.read(path)
+        hash = ContentHash(of: bytes)
+        content = try gate.run(bytes) { try Self.decode(bytes, path: path, domain: domain) }
+    }
+
+    fileprivate static func decode(
+        _ bytes: [UInt8], path: String, domain: Domain
+    ) throws -> DecodedFile {
+        switch domain {
+        case .image: .image(try Image(pngData: bytes, path: path))
+        case .audio: .recording(try Audio(recording: bytes, path: path))
+        }
+    }
+
+    /// Memory of the content.
+    var byteCount: Int {
+        switch content {
+        case .image(let image): image.samples.count * 2
+        case .recording(let audio): audio.samples.count * 4
+        }
+    }
+}
+
+/// What is read of a parent.
+enum ParentReading: Sendable {
+    /// What a model sees of it.
+    case windows(Preprocessing)
+    /// All of it, to be transformed.
+    case whole(Domain)
+
+    var domain: Domain {
+        switch self {
+        case .windows(let preprocessing): preprocessing.domain
+        case .whole(let domain): domain
+        }
+    }
+
+    /// Decodes a file to see whether it can be.
+    func check(_ bytes: [UInt8], path: String) throws {
+        switch self {
+        case .windows(let preprocessing): _ = try preprocessing.features(of: bytes, path: path)
+        case .whole(let domain): _ = try RealFile.decode(bytes, path: path, domain: domain)
+        }
+    }
+}
+
+extension WAVEncoding {
+    /// The encoding that keeps every bit of a recording, which was encoded as libsndfile says.
+    init(keeping description: String) {
+        let deep = ["24-bit", "32-bit", "64-bit", "float"]
+        self = deep.contains { description.contains($0) } ? .float32 : .pcm16
+    }
+}
