@@ -204,6 +204,35 @@ LTStatus LTResizeBilinear(const LTTensor *x, int64_t height, int64_t width, LTTe
     });
 }
 
+LTStatus LTResizeBicubic(const LTTensor *x, int64_t height, int64_t width, LTTensor **out) {
+    return yields(out, [&] {
+        return at::upsample_bicubic2d(x->value, {height, width}, /*align_corners=*/false);
+    });
+}
+
+LTStatus LTAffineGrid(const LTTensor *maps, int64_t height, int64_t width, LTTensor **out) {
+    return yields(out, [&] {
+        return at::affine_grid_generator(maps->value, {maps->value.size(0), 1, height, width},
+                                         /*align_corners=*/false);
+    });
+}
+
+LTStatus LTGridSample(const LTTensor *x, const LTTensor *grid, bool repeatsEdges, LTTensor **out) {
+    return yields(out, [&] {
+        return at::grid_sampler(x->value, grid->value, /*interpolation: bilinear=*/0,
+                                /*padding: zeros, border=*/repeatsEdges ? 1 : 0,
+                                /*align_corners=*/false);
+    });
+}
+
+LTStatus LTDilate(const LTTensor *x, int64_t rows, int64_t columns, LTTensor **out) {
+    return yields(out, [&] {
+        // Padding counts for nothing: it is -infinity.
+        auto tall = at::max_pool2d(x->value, {2 * rows + 1, 1}, {1, 1}, {rows, 0});
+        return at::max_pool2d(tall, {1, 2 * columns + 1}, {1, 1}, {0, columns});
+    });
+}
+
 LTStatus LTShortTimeFourier(const LTTensor *signal, int64_t fft_length, int64_t hop_length,
                             const LTTensor *window, bool center, LTTensor **out) {
     return yields(out, [&] {

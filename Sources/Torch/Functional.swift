@@ -57,6 +57,41 @@ public func resizedBilinear(_ x: Tensor, height: Int, width: Int) throws(TorchEr
     try Tensor.make { LTResizeBilinear(x.handle, Int64(height), Int64(width), $0) }
 }
 
+/// Bicubic resize of [N, C, H, W] without antialiasing, pixel centres at half integers (A = -0.75).
+public func resizedBicubic(_ x: Tensor, height: Int, width: Int) throws(TorchError) -> Tensor {
+    try Tensor.make { LTResizeBicubic(x.handle, Int64(height), Int64(width), $0) }
+}
+
+/// Where affine maps [N, 2, 3] take the pixel centres of an image: [N, H, W, 2].
+///
+/// Of the last axis the first number is x, to the right, the second y, down; -1 and 1 are the outer
+/// edges of the image, whatever its size.
+public func affineGrid(_ maps: Tensor, height: Int, width: Int) throws(TorchError) -> Tensor {
+    try Tensor.make { LTAffineGrid(maps.handle, Int64(height), Int64(width), $0) }
+}
+
+/// Images [N, C, H, W] read at the places of a grid [N, H', W', 2], bilinear: [N, C, H', W'].
+///
+/// - Parameters:
+///   - x: the images
+///   - grid: places as of ``affineGrid(_:height:width:)``
+///   - repeatsEdges: whether places outside of an image have the value of its edge, and not 0
+/// - Returns: what is there
+/// - Throws: ``TorchError`` when shapes do not fit
+public func gridSampled(
+    _ x: Tensor, at grid: Tensor, repeatsEdges: Bool
+) throws(TorchError) -> Tensor {
+    try Tensor.make { LTGridSample(x.handle, grid.handle, repeatsEdges, $0) }
+}
+
+/// The largest value within so many rows and columns of each pixel of [N, C, H, W]; what lies outside
+/// counts for nothing.
+///
+/// - Throws: ``TorchError`` when the shape does not fit
+public func dilated(_ x: Tensor, rows: Int, columns: Int) throws(TorchError) -> Tensor {
+    try Tensor.make { LTDilate(x.handle, Int64(rows), Int64(columns), $0) }
+}
+
 /// The one-sided short-time Fourier transform of a signal [S] → complex [F, T].
 ///
 /// Frames are centred on multiples of the hop, the ends reflected; or, where `isCentred` is false,

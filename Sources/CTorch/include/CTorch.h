@@ -138,6 +138,15 @@ LTStatus LTBinaryCrossEntropyWithLogits(LTIn logits, LTIn target, LTOut out);
 // Signals and images
 /// Antialiased bilinear resize of [N, C, H, W].
 LTStatus LTResizeBilinear(LTIn x, int64_t height, int64_t width, LTOut out);
+/// Bicubic resize of [N, C, H, W], without antialiasing, A = -0.75.
+LTStatus LTResizeBicubic(LTIn x, int64_t height, int64_t width, LTOut out);
+/// Where an affine map [N, 2, 3] takes the pixel centres of an image, [N, H, W, 2]: x and y in -1…1,
+/// which are the outer edges.
+LTStatus LTAffineGrid(LTIn maps, int64_t height, int64_t width, LTOut out);
+/// [N, C, H, W] read at [N, H', W', 2], bilinear; outside of it the edges or 0.
+LTStatus LTGridSample(LTIn x, LTIn grid, bool repeatsEdges, LTOut out);
+/// The largest value within so many rows and columns of each, at the same size.
+LTStatus LTDilate(LTIn x, int64_t rows, int64_t columns, LTOut out);
 /// Complex STFT [F, T] of a signal [S], one-sided, reflect-padded when `center`.
 LTStatus LTShortTimeFourier(LTIn signal, int64_t fftLength, int64_t hopLength, LTIn window,
                             bool center, LTOut out);
