@@ -75,7 +75,12 @@ public final class OutputFolder {
     }
 
     /// Refuses a folder that holds what a run would not replace, without touching it.
-    private static func checkIsEmpty(_ path: String, shard: Shard?) throws(LatentError) {
+    ///
+    /// - Parameters:
+    ///   - path: the folder
+    ///   - shard: the part of a run that is written; several parts may share a folder
+    /// - Throws: ``LatentError`` `.exists` when the folder holds anything, or for a part its manifest
+    public static func checkIsEmpty(_ path: String, shard: Shard? = nil) throws(LatentError) {
         let content = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
         if shard != nil {
             guard content.contains(manifestName(shard)) else { return }
