@@ -117,7 +117,7 @@ struct AugmentationWriter {
         guard !names.isEmpty else { return }
         try output.line("")
         let headings = ["accuracy %", "balanced %", "less real", "less classic"]
-        try output.line(headings.map { $0.flushRight(20) }.joined() + "  trained on")
+        try output.line(headings.map { $0.flushRight(22) }.joined() + "  trained on")
         for name in names {
             let cells = [
                 AugmentationEvaluation.Metric.accuracy, .balancedAccuracy, .accuracyAgainstReal,
@@ -127,15 +127,15 @@ struct AugmentationWriter {
                 let isBase =
                     metric == .accuracyAgainstReal && name == "real"
                     || metric == .accuracyAgainstClassic && name == "real+classic"
-                guard let found, !isBase else { return "-".flushRight(20) }
+                guard let found, !isBase else { return "-".flushRight(22) }
                 let isDifference = ![.accuracy, .balancedAccuracy].contains(metric)
                 func percent(_ value: Double) -> String {
                     String(format: isDifference ? "%+.1f" : "%.1f", 100 * value)
                 }
                 guard let low = found.low, let high = found.high else {
-                    return percent(found.value).flushRight(20)
+                    return percent(found.value).flushRight(22)
                 }
-                return "\(percent(found.value)) (\(percent(low)), \(percent(high)))".flushRight(20)
+                return "\(percent(found.value)) (\(percent(low)), \(percent(high)))".flushRight(22)
             }
             try output.line(cells.joined() + "  \(name)")
         }

@@ -163,6 +163,8 @@ struct EvaluateAugmentation {
         let strange = try evaluate(["--real", real, "--synthetic", folder / "odd"])
         #expect(strange.status == 65 && strange.errorLines.count == 1 && strange.output.isEmpty)
         #expect(strange.errors.contains("\(odd)/0.png: its class cross is not among the 3"))
+        let help = try Tool.run("evaluate", "augmentation", "--help")
+        #expect(help.status == 0 && help.output.contains("EXAMPLES\n") && help.errors.isEmpty)
         let none = try evaluate(["--real", real, "--synthetic", folder / "none"])
         #expect(none.status == 66 && none.errorLines.count == 1)
         for (flags, message) in [

@@ -46,7 +46,8 @@ struct SyntheticQualityTests {
         let frechet = FrechetDistance.squared(synthetic, real)
         #expect(abs(frechet - expected.frechet) < 1e-6)
 
-        let copies = try CopyFigures(synthetic: synthetic, training: real, heldOut: heldOut)
+        let copies = try CopyFigures(
+            synthetic: synthetic, training: real, heldOut: heldOut, sample: heldOut)
         #expect(copies.copyCount == expected.copies)
         #expect(copies.identicalCount == expected.identical)
         #expect(abs(copies.threshold - expected.copy_distance) < 1e-9)
@@ -130,13 +131,15 @@ struct SyntheticQualityTests {
         #expect(CopyFigures.leakage(share: 0, trainingShare: 0.8) == 0)
         var generator = Generator(seed: 11)
         let sets = [240, 60, 600].map { Features(width: 3, values: generator.normals(3 * $0)) }
-        let fresh = try CopyFigures(synthetic: sets[2], training: sets[0], heldOut: sets[1])
+        let fresh = try CopyFigures(
+            synthetic: sets[2], training: sets[0], heldOut: sets[1], sample: sets[1])
         let share = leakingCount(fresh) / 600
         #expect(share > 0.7)
         #expect(abs(CopyFigures.leakage(share: share, trainingShare: 0.8) - 0.5) < 0.1)
         // One in a hundred is as near as the nearest hundredth of held-out items.
         let held = Features(width: 3, values: generator.normals(3 * 500))
-        let copies = try CopyFigures(synthetic: sets[2], training: sets[0], heldOut: held)
+        let copies = try CopyFigures(
+            synthetic: sets[2], training: sets[0], heldOut: held, sample: held)
         #expect(copies.copyCount < 20 && copies.identicalCount == 0)
     }
 

@@ -114,8 +114,7 @@ public struct AugmentationEvaluation {
     ///   - onPairs: called once with the nearest training item of each synthetic item compared
     /// - Returns: counts, likeness, copies and usefulness, in that order
     /// - Throws: `TorchError`, and what the closures throw
-    /// - Complexity: pairs of at most `itemLimit` items; for copies, pairs of so many synthetic items, and
-    ///   of all held-out ones, with all training items. Memory is that of the maps, a byte a value
+    /// - Complexity: pairs of at most `itemLimit` items; for copies, of so many items with all real ones. Memory is that of the maps, a byte a value
     public mutating func figures(
         onStep: (Int) throws -> Void = { _ in }, onPairs: ([Pair]) throws -> Void = { _ in }
     ) throws -> [Figure] {
@@ -217,7 +216,8 @@ public struct AugmentationEvaluation {
         let judged = draw(from: synthetic, 5)
         let maps = synthetic.maps.picked(judged)
         let found = try CopyFigures(
-            synthetic: maps, training: training.maps, heldOut: heldOut.maps)
+            synthetic: maps, training: training.maps, heldOut: heldOut.maps,
+            sample: heldOut.maps.picked(draw(from: heldOut, 6)))
         try onPairs(
             zip(judged, found.nearestTraining).map {
                 Pair(synthetic: $0, training: $1.index, distance: $1.distance)

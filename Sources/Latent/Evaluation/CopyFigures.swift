@@ -18,11 +18,18 @@ struct CopyFigures: Sendable {
     /// called copies by chance.
     static let falseShare = 0.01
 
-    /// Measures against all training items; no set is empty.
+    /// Measures against all training and held-out items; no set is empty.
     ///
-    /// - Complexity: (m·(n + h) + h·n)·d for m synthetic, h held-out and n training items
+    /// - Parameters:
+    ///   - synthetic: the items in question
+    ///   - training: what they may be copies of
+    ///   - heldOut: what they cannot be copies of
+    ///   - sample: those of the held-out items whose own distances give the threshold
+    /// - Throws: `TorchError` when memory runs out
+    /// - Complexity: (m·(n + h) + s·n)·d for m synthetic, n training, h held-out items and s of the sample
     init(
-        synthetic: some FeatureRows, training: some FeatureRows, heldOut: some FeatureRows
+        synthetic: some FeatureRows, training: some FeatureRows, heldOut: some FeatureRows,
+        sample: some FeatureRows
     ) throws {
         func nearest(_ rows: some FeatureRows, _ others: some FeatureRows) throws -> [Nearest] {
             try NearestRows.nearest(1, to: rows, in: others).map {
@@ -31,7 +38,7 @@ struct CopyFigures: Sendable {
         }
         nearestTraining = try nearest(synthetic, training)
         nearestHeldOut = try nearest(synthetic, heldOut)
-        let own = try nearest(heldOut, training).map(\.distance).sorted()
+        let own = try nearest(sample, training).map(\.distance).sorted()
         let place = Self.falseShare * Double(own.count - 1)
         let index = Int(place)
         let next = own[min(index + 1, own.count - 1)]
