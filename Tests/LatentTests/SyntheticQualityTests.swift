@@ -242,6 +242,26 @@ struct SyntheticQualityTests {
         let filled = try figures(Self.items(200, seed: 3).picked(rare))
         #expect(filled.first { $0.metric == .kid && $0.subject == "synthetic" }?.itemCount == 15)
 
+        // Of synthetic items without labels all is measured but usefulness.
+        var bare = MappedItems(shape: training.maps.shape)
+        let values = Self.items(40, seed: 4)
+        for index in 0..<40 {
+            bare.append(
+                Item(path: "\(index)", relativePath: "\(index)", label: nil, split: nil),
+                values.maps.values([index]),
+                contentWord: UInt64(index))
+        }
+        configuration.seedCount = 1
+        var unlabelled = try AugmentationEvaluation(
+            training: training, heldOut: heldOut, synthetic: bare, view: view,
+            configuration: configuration)
+        var steps = 0
+        let without = try unlabelled.figures { steps = $0 }
+        #expect(steps == 4 && unlabelled.totalStepCount == 4)
+        #expect(Set(without.compactMap(\.features)) == ["classifier", "components", "maps"])
+        #expect(!without.contains { $0.metric == .accuracy })
+        #expect(unlabelled.omissions.first?.hasPrefix("no usefulness: 40 of 40 synthetic") == true)
+
         var strange = MappedItems(shape: training.maps.shape)
         strange.append(
             Item(path: "odd.png", relativePath: "odd.png", label: "odd", split: nil),

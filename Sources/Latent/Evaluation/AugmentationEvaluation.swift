@@ -43,8 +43,11 @@ public struct AugmentationEvaluation {
     let synthetic: MappedItems
     let domain: Domain
     private let configuration: Configuration
-    /// Names of the classes, sorted; empty where a set has no labels, or only one.
+    /// Names of the classes of the real training items, sorted; empty where not all have one, or all the
+    /// same.
     public let classNames: [String]
+    /// Whether all items of all sets have a class.
+    let isLabelled: Bool
     /// What could not be measured, and why, in words.
     public private(set) var omissions: [String] = []
 
@@ -82,8 +85,8 @@ public struct AugmentationEvaluation {
         self.synthetic = synthetic
         self.configuration = configuration
         domain = view.domain
-        let isLabelled = sets.allSatisfy { $0.1.labels != nil }
-        classNames = isLabelled && known.count > 1 ? known.sorted() : []
+        isLabelled = sets.allSatisfy { $0.1.labels != nil }
+        classNames = training.labels != nil && known.count > 1 ? known.sorted() : []
         if let (name, set) = sets.first(where: { $0.1.labels == nil }) {
             let bare = set.items.count { $0.label == nil }
             omissions.append(
@@ -100,7 +103,8 @@ public struct AugmentationEvaluation {
 
     /// Trainings of the small classifier, in steps, that ``figures(onStep:onPairs:)`` takes.
     public var totalStepCount: Int {
-        let usefulness = classNames.isEmpty ? 0 : Usefulness.Recipe.allCases.count
+        let isUseful = isLabelled && !classNames.isEmpty
+        let usefulness = isUseful ? Usefulness.Recipe.allCases.count : 0
         return configuration.stepCount
             * (1 + (classNames.isEmpty ? 0 : 1) + configuration.seedCount * usefulness)
     }

@@ -29,7 +29,8 @@ extension AugmentationEvaluation {
 
     private func classSheet() throws -> ContactSheet {
         let names: [String?] =
-            classNames.isEmpty ? [nil] : Array(classNames.prefix(Self.sheetClassLimit))
+            isLabelled && !classNames.isEmpty
+            ? Array(classNames.prefix(Self.sheetClassLimit)) : [nil]
         let sets = [
             ("real", training, draw(from: training, 8)),
             ("synthetic", synthetic, draw(from: synthetic, 9)),
@@ -43,7 +44,7 @@ extension AugmentationEvaluation {
                     isTied: index > 0)
             }
         }
-        let more = classNames.count - names.count
+        let more = names == [nil] ? 0 : classNames.count - names.count
         return try .rows(
             rows, domain: domain,
             title: "real and synthetic files" + (more > 0 ? ", \(more) more classes" : ""))
