@@ -23,6 +23,7 @@ struct AugmentCommand: ParsableCommand {
               latent augment -m drawing.safetensors photos -o few --counts cat=100,dog=20 --dry-run
               latent augment -m drawing.safetensors -o dreams -n 100 --method prior
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
+              latent augment -m m.safetensors photos -o beyond -n 500 --method extrapolate --lambda 0.3
               latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
               latent augment photos -o classic -n 5000 --transform classic
               latent augment photos -o bent -n 5000 --transform flip-x,classic,elastic=0.05
@@ -67,7 +68,8 @@ struct AugmentCommand: ParsableCommand {
     @Option(
         help: """
             prior; density, where the training files of a class lie; posterior, around a real item; \
-            interpolate, between two items of a class; transform, a real item itself, for --transform \
+            interpolate, between two items of a class; smote, between an item and one of the nearest of its \
+            class; extrapolate, beyond an item, away from one of them; transform, a real item itself, for --transform \
             (posterior where data are named, else density, or prior where the model has none; transform \
             without a model).
             """)
@@ -80,6 +82,26 @@ struct AugmentCommand: ParsableCommand {
             typical and less varied.
             """, valueName: "x"))
     var spread = 1.0
+
+    @Option(
+        name: .customLong("curve"),
+        help:
+            "For interpolate: linear, or spherical, along the arc between the directions (linear).")
+    var path: LatentPath?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            For smote and extrapolate: the nearest items that the second one is drawn from, in the latent \
+            space (5, and 10 for extrapolate).
+            """, valueName: "k"))
+    var neighbours: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "For extrapolate: how far beyond the item, in distances to the other (0.5).",
+            valueName: "x"))
+    var lambda: Double?
 
     @Option(
         help: ArgumentHelp(
@@ -132,6 +154,25 @@ struct AugmentCommand: ParsableCommand {
                 "--method \(method.rawValue) starts from no real items; leave DATA out.")
         }
         try checkTransform()
+        try checkPairs()
+    }
+
+    private func checkPairs() throws {
+        guard path == nil || method == .interpolate else {
+            throw ValidationError("--curve goes with --method interpolate.")
+        }
+        guard neighbours == nil || method?.neighbourCount != nil else {
+            throw ValidationError("--neighbours goes with --method smote or extrapolate.")
+        }
+        guard lambda == nil || method == .extrapolate else {
+            throw ValidationError("--lambda goes with --method extrapolate.")
+        }
+        if let neighbours, !(1...1000).contains(neighbours) {
+            throw ValidationError("--neighbours is \(neighbours); it must be 1 to 1000.")
+        }
+        if let lambda, !(lambda > 0 && lambda <= 10) {
+            throw ValidationError("--lambda is \(lambda); it must be above 0 and at most 10.")
+        }
     }
 
     /// Whether real files are transformed, and no model is needed.
@@ -187,6 +228,9 @@ struct AugmentCommand: ParsableCommand {
         var configuration = Augmenter.Configuration(
             method: method ?? defaultMethod(loaded?.file), amount: amount.amount)
         configuration.spread = spread
+        configuration.path = path ?? configuration.path
+        configuration.neighbourCount = neighbours
+        configuration.extrapolation = lambda ?? configuration.extrapolation
         configuration.seed = machine.seed
         configuration.encoding = encoding
         configuration.transforms = transforms?.transforms

@@ -184,6 +184,7 @@ extension TrainingConfiguration.Balance: ExpressibleByArgument {}
 extension TrainingRequest.Augmentation: ExpressibleByArgument {}
 extension Aggregate: ExpressibleByArgument {}
 extension LatentSampling: ExpressibleByArgument {}
+extension LatentPath: ExpressibleByArgument {}
 extension WAVEncoding: ExpressibleByArgument {}
 extension VAEConfiguration.Architecture: ExpressibleByArgument {}
 

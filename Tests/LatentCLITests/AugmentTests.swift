@@ -78,6 +78,44 @@ struct Augmentation {
         }
     }
 
+    @Test(
+        "Neighbours in the latent space, and arcs, are named in the manifest",
+        arguments: [
+            ["--method", "smote", "--neighbours", "3"],
+            ["--method", "extrapolate", "--lambda", "0.25"],
+            ["--method", "interpolate", "--curve", "spherical"],
+        ], [true, false])
+    func pairs(flags: [String], isImage: Bool) throws {
+        let folder = try TemporaryFolder()
+        let model = try isImage ? TrainedModels.images() : TrainedModels.sound()
+        let data = isImage ? TrainedModels.shapes : TrainedModels.sounds
+        let run = try augment(model, to: folder / "more", [data] + flags)
+        #expect(run.status == 0, "\(run.errors)")
+        for line in try manifest(folder / "more") {
+            #expect(line["method"] as? String == flags[1])
+            let parents = try #require(line["parents"] as? [[String: String]])
+            #expect(Set(parents.compactMap { $0["path"] }).count == 2)
+            let mix = try #require(line["mix"] as? Double)
+            #expect(flags[1] == "extrapolate" ? mix == -0.25 : (0...1).contains(mix))
+        }
+    }
+
+    @Test(
+        "Options of other methods are refused",
+        arguments: [
+            ["--curve", "spherical"], ["--method", "smote", "--lambda", "0.5"],
+            ["--method", "interpolate", "--neighbours", "3"],
+            ["--method", "smote", "--neighbours", "0"],
+            ["--method", "extrapolate", "--lambda", "-1"],
+        ])
+    func misplaced(flags: [String]) throws {
+        let folder = try TemporaryFolder()
+        let run = try augment(
+            TrainedModels.images(), to: folder / "more", [TrainedModels.shapes] + flags)
+        #expect(run.status == 64 && run.errorLines.count == 1)
+        #expect(!FileManager.default.fileExists(atPath: folder / "more"))
+    }
+
     @Test("The prior and the density need no real items", arguments: [true, false], [true, false])
     func withoutParents(isImage: Bool, isPrior: Bool) throws {
         let folder = try TemporaryFolder()

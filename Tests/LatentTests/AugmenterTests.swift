@@ -126,7 +126,7 @@ import Torch
             #expect(image.height == 32 && image.width == 32 && image.channelCount == 1)
             #expect(image.bitDepth == 8)
             #expect(item.parents.count == method.parentCount)
-            #expect((item.mix != nil) == (method == .interpolate))
+            #expect((item.mix != nil) == (method.parentCount == 2))
         }
         // Draws are new each time.
         #expect(Set(items.map(\.bytes)).count == count)
@@ -192,6 +192,44 @@ import Torch
             let classes = item.parents.map { $0.path.split(separator: "/").dropLast().last }
             #expect(classes[0] == classes[1] && item.label == classes[0].map(String.init))
         }
+    }
+
+    @Test(
+        "between or beyond an item and one of the nearest of its class",
+        arguments: [LatentSampling.smote, .extrapolate])
+    func neighbours(method: LatentSampling) throws {
+        let (_, model) = try Self.setUp()
+        let parents = try Self.shapes()
+        func mean(_ path: String) throws -> Tensor {
+            try model.posterior(
+                of: model.batch(try Image(contentsOf: path).samples.map { Float($0) / 255 })
+            ).mean
+        }
+        let means = try Dictionary(
+            uniqueKeysWithValues: parents.map { ($0.path, try mean($0.path).floats()) })
+        var mixes: Set<Double> = []
+        for item in try Self.generate(method, count: 12, parents: parents) {
+            let mix = try #require(item.mix)
+            mixes.insert(mix)
+            #expect(method == .smote ? (0...1).contains(mix) : mix == -0.5)
+            let (first, second) = (item.parents[0].path, item.parents[1].path)
+            let z = try mean(first) * (1 - mix) + mean(second) * mix
+            let decoded = try model.decode(z).mean.floats()
+            let image = try Image(pngData: item.bytes, path: nil)
+            #expect(
+                mismatch(image.samples.map(Float.init), decoded.map { $0 * 255 }, absolute: 0.52)
+                    == nil)
+            func distance(_ path: String) throws -> Float {
+                zip(try #require(means[path]), try #require(means[first]))
+                    .reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+            }
+            let own = try distance(second)
+            let nearer = try parents.filter {
+                try $0.label == item.label && $0.path != first && distance($0.path) < own
+            }
+            #expect(nearer.count < (method == .smote ? 5 : 10))
+        }
+        #expect(mixes.count == (method == .smote ? 12 : 1))
     }
 
     @Test("drawn from the prior, an item has the label of a model that knows one only")
@@ -278,7 +316,7 @@ import Torch
     @Test("when no parent can be read that is an error, after each was named")
     func onlyBrokenParents() throws {
         let bad = (0..<4).map { Item.at("/no/such/\($0).png") }
-        for method in [LatentSampling.posterior, .interpolate] {
+        for method in [LatentSampling.posterior, .interpolate, .smote] {
             var failures = Set<String>()
             let error = try #require(throws: LatentError.self) {
                 try Self.generate(

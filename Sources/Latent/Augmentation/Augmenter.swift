@@ -11,8 +11,17 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
     case density
     /// z ~ q(z|x) of a real item, its deviation times the spread.
     case posterior
-    /// z on the line between the posterior means of two real items of one class.
+    /// z on the way between the posterior means of two real items of one class.
     case interpolate
+    /// z between the posterior mean of a real item and that of one of the nearest of its class.
+    ///
+    /// Source: Chawla et al., "SMOTE", JAIR 16, 2002, in the latent space instead of that of the data.
+    case smote
+    /// z beyond the posterior mean of a real item zᵢ, away from one of the nearest of its class zⱼ:
+    /// zᵢ + λ · (zᵢ - zⱼ).
+    ///
+    /// Source: DeVries & Taylor, "Dataset augmentation in feature space", ICLR workshop 2017.
+    case extrapolate
     /// No latents and no model: a real item as it is, for ``FileTransforms`` to change.
     case transform
 
@@ -21,7 +30,17 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
         switch self {
         case .prior, .density: 0
         case .posterior, .transform: 1
-        case .interpolate: 2
+        case .interpolate, .smote, .extrapolate: 2
+        }
+    }
+
+    /// Whether the second parent is one of the nearest to the first, and how many those usually are: k of
+    /// the papers.
+    public var neighbourCount: Int? {
+        switch self {
+        case .smote: 5
+        case .extrapolate: 10
+        case .prior, .density, .posterior, .interpolate, .transform: nil
         }
     }
 }
@@ -38,7 +57,7 @@ public struct SyntheticItem: Sendable {
     public let parents: [Parent]
     /// Which draw of the seed it is.
     public let drawIndex: Int
-    /// Where between two parents it lies, 0…1.
+    /// Where between two parents it lies: 0 at the first, 1 at the second, below 0 beyond the first.
     public let mix: Double?
     /// The labels that it was decoded with, by attribute; empty without conditioning.
     public let attributes: [String: String]
@@ -65,6 +84,12 @@ public final class Augmenter {
         /// Factor on the deviation of the posterior, the prior or the density: below 1 draws are more typical
         /// and less varied.
         public var spread = 1.0
+        /// The way between two items, for ``LatentSampling/interpolate``.
+        public var path = LatentPath.linear
+        /// Nearest items that the second parent is one of; nil for what is usual for the method.
+        public var neighbourCount: Int?
+        /// How far ``LatentSampling/extrapolate`` goes beyond an item, in distances to its neighbour: λ.
+        public var extrapolation = 0.5
         /// Labels that all new items are to have, by attribute; the others are those of the parent,
         /// or every combination that training saw in turn.
         public var assignments: [String: String] = [:]
@@ -223,15 +248,23 @@ public final class Augmenter {
         let shard = configuration.shard
         // A group is decoded from its first item on, whatever of it is there.
         let begun = skipped / Self.groupSize * Self.groupSize
+        var failedPaths: Set<String> = []
+        func report(_ failure: ItemFailure) throws {
+            if failedPaths.insert(failure.item.path).inserted { try onFailure(failure) }
+        }
+        let neighbours = try neighbours(of: plan, onFailure: report)
         let reader = ReadAhead(
             (begun..<max(begun, plan.slotCount(of: shard))).lazy
                 .map { shard?.place(ofItem: $0) ?? $0 }.makeIterator(),
             threadCount: configuration.workerCount, capacity: Self.groupSize,
             byteCount: { $0.prepared?.byteCount ?? 0 }
-        ) { index in
+        ) { [seed = configuration.seed] index in
             var attempt = Attempt(slot: index)
             let slot = plan.slot(index)
-            for draw in plan.draws(slot) {
+            for drawn in plan.draws(slot) {
+                guard let draw = neighbours.map({ $0.joined(drawn, seed: seed) }) ?? drawn else {
+                    continue
+                }
                 do throws(ItemFailure) {
                     attempt.prepared = try Self.prepare(
                         draw, of: slot, labelling: labelling, reading: reading, gate: gate)
@@ -245,7 +278,6 @@ public final class Augmenter {
         let renderer = Renderer(
             record: source?.file.record, configuration: configuration,
             conditioning: labelling.conditioning)
-        var failedPaths: Set<String> = []
         var chunk: [Prepared] = []
         var chunkBytes = 0
         var group = 0
@@ -261,9 +293,7 @@ public final class Augmenter {
             chunkBytes = 0
         }
         while let attempt = reader.next() {
-            for failure in attempt.failures where failedPaths.insert(failure.item.path).inserted {
-                try onFailure(failure)
-            }
+            for failure in attempt.failures { try report(failure) }
             guard let prepared = attempt.prepared else {
                 let slot = plan.slot(attempt.slot)
                 throw LatentError(
@@ -278,6 +308,30 @@ public final class Augmenter {
             chunkBytes += prepared.byteCount
         }
         try flush()
+    }
+
+    /// The neighbours of all parents, where the method needs them.
+    private func neighbours(
+        of plan: AugmentationPlan, onFailure: (ItemFailure) throws -> Void
+    ) throws -> LatentNeighbours? {
+        guard let usual = configuration.method.neighbourCount, let source, plan.slotCount > 0
+        else { return nil }
+        let order = plan.schedule.order.sorted()
+        return try LatentNeighbours(
+            encoding: order.map { plan.items[$0] }, classes: order.map { plan.classes[$0] },
+            count: configuration.neighbourCount ?? usual, by: source.model,
+            source.file.record.preprocessing, labelling: labelling,
+            workerCount: configuration.workerCount, onFailure: onFailure)
+    }
+
+    /// Where between its parents an item lies.
+    private func mix(using generator: inout Generator) -> Double? {
+        switch configuration.method {
+        case .interpolate: 0.2 + 0.6 * Double(generator.uniform())
+        case .smote: Double(generator.uniform())
+        case .extrapolate: -configuration.extrapolation
+        case .prior, .density, .posterior, .transform: nil
+        }
     }
 
     /// Reads the parents of a draw.
@@ -321,9 +375,7 @@ public final class Augmenter {
                 var generator = prepared.draw.generator
                 // Parents of unequal length share as many windows as the shorter one has.
                 let count = prepared.windows.map(\.count).min() ?? 1
-                mixes.append(
-                    configuration.method == .interpolate
-                        ? 0.2 + 0.6 * Double(generator.uniform()) : nil)
+                mixes.append(mix(using: &generator))
                 counts.append(count)
                 noise += generator.normals(count * latentCount)
                 choices += (0..<count).map { _ in generator.uniform() }
@@ -352,14 +404,13 @@ public final class Augmenter {
                 z = try encode(
                     chunk, by: model, parent: 0, counts: counts,
                     noise: noiseTensor * configuration.spread)
-            case .interpolate:
+            case .interpolate, .smote, .extrapolate:
                 let first = try encode(chunk, by: model, parent: 0, counts: counts)
                 let second = try encode(chunk, by: model, parent: 1, counts: counts)
                 let weights = zip(mixes, counts).flatMap { mix, count in
                     [Float](repeating: Float(mix ?? 0), count: count)
                 }
-                let t = try Tensor(weights, shape: [total, 1]).to(model.device)
-                z = try first + (second - first) * t
+                z = try configuration.path.points(from: first, to: second, mixes: weights)
             }
             let decoded = try model.decode(z, condition: condition).mean.floats()
             let length = model.configuration.elementCount

@@ -32,7 +32,7 @@ struct ParentSchedule: Sendable {
         var classmates: [String?: [Int]] = [:]
         for index in items.indices { classmates[classes[index], default: []].append(index) }
         var usable = Array(items.indices)
-        if method == .interpolate {
+        if method.parentCount == 2 {
             usable = usable.filter { (classmates[classes[$0]]?.count ?? 0) >= 2 }
         }
         guard method.parentCount == 0 || !usable.isEmpty else {
@@ -40,11 +40,18 @@ struct ParentSchedule: Sendable {
                 .usage,
                 items.isEmpty
                     ? "--method \(method.rawValue) starts from real items, and none were named"
-                    : "no class has the two items that --method interpolate needs",
+                    : "no class has the two items that --method \(method.rawValue) needs",
                 hint: "name files or folders after the options, or use --method prior")
         }
         var generator = Generator(seed: seed, Stream.parents.rawValue)
         usable.shuffle(using: &generator)
+        if method.neighbourCount != nil {
+            var counts: [String?: Int] = [:]
+            usable = usable.filter {
+                counts[classes[$0], default: 0] += 1
+                return counts[classes[$0], default: 0] <= LatentNeighbours.classLimit
+            }
+        }
         self.items = items
         self.classes = classes
         order = usable

@@ -12,7 +12,7 @@ struct Renderer: Sendable {
         let windows: [Float]
         /// What the file is made of where nothing was decoded.
         let real: RealFile?
-        /// Where between two parents, 0…1.
+        /// Where between two parents; below 0 beyond the first.
         let mix: Double?
         /// Codes of the labels that it was decoded with.
         let codes: [Int]
@@ -94,14 +94,16 @@ struct Renderer: Sendable {
         var level = shortest?.source.referenceLevel ?? record.outputReferenceLevel ?? 0
         var phaseSource: [Float]?
         var sampleCount: Int?
-        if let mix = job.mix, job.parents.count == 2 {
+        if let mix = job.mix, mix >= 0, job.parents.count == 2 {
             let (first, second) = (job.parents[0], job.parents[1])
             level = first.source.referenceLevel * (1 - mix) + second.source.referenceLevel * mix
             if first.count == 1, second.count == 1 {
                 width = Int(
                     (Double(first.mapWidth) * (1 - mix) + Double(second.mapWidth) * mix).rounded())
             }
-        } else if let parent = job.draw.parents.first {
+        } else if let parent = job.draw.parents.first,
+            job.parents.allSatisfy({ $0.count >= job.parents[0].count })
+        {
             let (samples, _) = try view.signal(of: try Audio(contentsOf: parent.path))
             phaseSource = samples
             sampleCount = samples.count

@@ -1,0 +1,163 @@
+import Foundation
+import Torch
+
+/// Which real items lie nearest to each other in the latent space, class by class.
+///
+/// An item's place is the mean of its windows' posterior means, of a hierarchical model those of the top
+/// layer; distances are Euclidean. Of each class at most ``classLimit`` items are compared, which the
+/// schedule of parents drew by the seed: memory is bounded, and so is the time before the first new item.
+struct LatentNeighbours: Sendable {
+    /// Items of a class that are compared.
+    static let classLimit = 4000
+
+    /// Items by the path of the one that they are near to, the nearest first.
+    let nearest: [String: [Item]]
+
+    /// Finds the neighbours among items whose places are known.
+    ///
+    /// - Parameters:
+    ///   - items: real items
+    ///   - classes: of each item; neighbours are of one class
+    ///   - places: [items, D], row by row
+    ///   - count: neighbours of each item; fewer where its class has no more
+    /// - Throws: `TorchError` when memory runs out
+    /// - Complexity: for a class of n items n²·D, in blocks of 512 rows
+    init(items: [Item], classes: [String?], places: [Float], count: Int) throws {
+        let dimensions = places.count / max(1, items.count)
+        var nearest: [String: [Item]] = [:]
+        for members in Dictionary(grouping: items.indices, by: { classes[$0] }).values {
+            let rows = members.flatMap { places[$0 * dimensions..<($0 + 1) * dimensions] }
+            let all = try Tensor(rows, shape: [members.count, dimensions])
+            let squares = try all.squared().sum(axes: [1]).reshaped([1, -1])
+            for start in stride(from: 0, to: members.count, by: 512) {
+                let length = min(512, members.count - start)
+                let block = try all.narrowed(axis: 0, start: start, length: length)
+                // The square of the row's own length is the same for all its neighbours.
+                let distances = try (squares - block.matmul(all.transposed(0, 1)) * 2).floats()
+                for row in 0..<length {
+                    let own = distances[row * members.count..<(row + 1) * members.count]
+                    let found = Self.smallest(count, of: own, without: start + row)
+                    nearest[items[members[start + row]].path] = found.map { items[members[$0]] }
+                }
+            }
+        }
+        self.nearest = nearest
+    }
+
+    /// Places of the smallest values, the smallest first, without one of them.
+    private static func smallest(
+        _ count: Int, of values: ArraySlice<Float>, without excluded: Int
+    ) -> [Int] {
+        var best: [(value: Float, place: Int)] = []
+        for (place, value) in values.enumerated() where place != excluded {
+            guard best.count < count || value < best[best.count - 1].value else { continue }
+            let position = best.firstIndex { value < $0.value } ?? best.count
+            best.insert((value, place), at: position)
+            if best.count > count { best.removeLast() }
+        }
+        return best.map(\.place)
+    }
+
+    /// A draw with one of the nearest items of its first parent as the second.
+    ///
+    /// - Parameters:
+    ///   - draw: with two parents
+    ///   - seed: of the choice, with the number of the draw
+    /// - Returns: nil where nothing near the first parent can be read, or itself cannot
+    func joined(_ draw: ParentSchedule.Draw, seed: UInt64) -> ParentSchedule.Draw? {
+        guard let first = draw.parents.first, let near = nearest[first.path], !near.isEmpty else {
+            return nil
+        }
+        var generator = Generator(seed: seed, Stream.neighbours.rawValue, UInt64(draw.index))
+        let second = near[Int(generator.next() % UInt64(near.count))]
+        return .init(index: draw.index, parents: [first, second], generator: draw.generator)
+    }
+}
+
+extension LatentNeighbours {
+    /// Encodes items, and finds the neighbours among those that can be read.
+    ///
+    /// - Parameters:
+    ///   - items: real items
+    ///   - classes: of each item
+    ///   - count: neighbours of each item
+    ///   - model: that encodes
+    ///   - preprocessing: of the model
+    ///   - labelling: which labels items have
+    ///   - workerCount: threads that read
+    ///   - onFailure: called for an item that cannot be read
+    /// - Throws: what `onFailure` throws; `TorchError` when memory runs out
+    init(
+        encoding items: [Item], classes: [String?], count: Int, by model: VAE,
+        _ preprocessing: Preprocessing, labelling: Labelling, workerCount: Int,
+        onFailure: (ItemFailure) throws -> Void
+    ) throws {
+        struct Read: Sendable {
+            let index: Int
+            let windows: ItemWindows
+            let codes: [Int]
+        }
+        let gate = LargeFileGate()
+        let reader = ReadAhead(
+            items.indices.makeIterator(), threadCount: workerCount, capacity: 256,
+            byteCount: { (try? $0.get().windows.byteCount) ?? 0 }
+        ) { index -> Result<Read, ItemFailure> in
+            do {
+                let windows = try preprocessing.windows(ofFile: items[index].path, gate: gate)
+                let codes = try labelling.codes(of: items[index])
+                return .success(Read(index: index, windows: windows, codes: codes))
+            } catch {
+                return .failure(ItemFailure(item: items[index], error: ItemError(error)))
+            }
+        }
+        var found: [Int] = []
+        var places: [Float] = []
+        var batch: [Read] = []
+        var windowCount = 0
+        func flush() throws {
+            found += batch.map(\.index)
+            places += try Self.places(of: batch.map { ($0.windows, $0.codes) }, by: model)
+            (batch, windowCount) = ([], 0)
+        }
+        try withoutGradients {
+            while let result = reader.next() {
+                switch result {
+                case .failure(let failure): try onFailure(failure)
+                case .success(let read):
+                    batch.append(read)
+                    windowCount += read.windows.count
+                    if windowCount >= 256 { try flush() }
+                }
+            }
+            try flush()
+        }
+        try self.init(
+            items: found.map { items[$0] }, classes: found.map { classes[$0] }, places: places,
+            count: count)
+    }
+    /// The mean over its windows of each item, [items, D].
+    private static func places(
+        of items: [(windows: ItemWindows, codes: [Int])], by model: VAE
+    ) throws -> [Float] {
+        guard !items.isEmpty else { return [] }
+        let counts = items.map(\.windows.count)
+        let values = zip(items, counts).flatMap { $0.windows.values(0..<$1) }
+        let codes = zip(items, counts).flatMap { [[Int]](repeating: $0.codes, count: $1) }
+        let posterior = try model.topPosterior(
+            of: model.batch(values), condition: model.condition(codes))
+        let means = try posterior.mean.floats()
+        let dimensions = means.count / counts.reduce(0, +)
+        var places: [Float] = []
+        var start = 0
+        for count in counts {
+            for dimension in 0..<dimensions {
+                let sum = (start..<start + count).reduce(0) {
+                    $0 + means[$1 * dimensions + dimension]
+                }
+                places.append(sum / Float(count))
+            }
+            start += count
+        }
+        return places
+    }
+}
