@@ -35,7 +35,7 @@ def train_latent(args, folder, seed):
     run = measured.run([
         args.latent, "train", args.data, "-o", model, "--channels", "32,64,128", "--latent", 32,
         "--batch", 128, "--epochs", args.epochs, "--patience", 0, "--validation", 0,
-        "--calibration", 0, "--threads", args.threads, "--seed", seed, "--quiet",
+        "--calibration", 0, "--deform-steps", 0, "--threads", args.threads, "--seed", seed, "--quiet",
         "--precision", args.precision,
         # What the peer does not do: vary the pictures, average the weights.
         "--augment", "none", "--average", 0,

@@ -22,6 +22,8 @@ public struct TrainingRun {
         case training(TrainingEvent)
         /// Held-out items are being scored.
         case calibrating(itemCount: Int)
+        /// Deformations between items of a class are being learned.
+        case deforming(done: Int, of: Int)
     }
 
     /// What was decided from the data, for people.
@@ -286,7 +288,8 @@ public struct TrainingRun {
             plan.purpose == .augmentation
             ? try density(of: first.model, training: jobs[0].training, record: record) : nil
         let file = try ModelFile(
-            record: record, networks: detector.views.map(\.members), density: density)
+            record: record, networks: detector.views.map(\.members), density: density,
+            deformations: try deformations(survey, plan: plan))
         try file.write(to: environment.output, overwrite: environment.overwrites)
         for index in 0..<jobs.count * memberCount {
             try? FileManager.default.removeItem(
@@ -496,6 +499,44 @@ public struct TrainingRun {
                 seed: request.seed)
         } catch is TorchError {
             return nil
+        }
+    }
+
+    /// How items of a class differ; nil where there are no two, of one window each.
+    ///
+    /// Learned from all items: a deformation has no part in scores, so that none need be kept from it.
+    private func deformations(_ survey: Survey, plan: TrainingPlan) throws -> DeformationNetwork? {
+        let stepCount = request.deformationStepCount ?? DeformationNetwork.defaultStepCount
+        guard plan.purpose == .augmentation, stepCount > 0 else { return nil }
+        let preprocessing = plan.primary.preprocessing
+        let source = try WindowSource(
+            survey.items, preprocessing: preprocessing, threadCount: environment.readerCount)
+        guard DeformationPairs.exist(in: source) else {
+            if request.deformationStepCount != nil {
+                try onEvent(
+                    .training(
+                        .warning(
+                            "no deformations are learned: no two files of a class are one window each"
+                        )))
+            }
+            return nil
+        }
+        var configuration = DeformationConfiguration(
+            windowing: preprocessing.windowing, channelCount: preprocessing.channelCount,
+            stepCount: stepCount, itemCount: 0)
+        let pairs = try DeformationPairs(of: source, configuration: configuration)
+        guard pairs.itemCount > 0 else { return nil }
+        configuration.itemCount = pairs.itemCount
+        return try DeformationNetwork.fitted(
+            to: pairs, configuration: configuration, isImage: preprocessing.domain == .image,
+            seed: request.seed
+        ) { done in
+            try onEvent(.deforming(done: done, of: stepCount))
+            if environment.shouldStop() {
+                throw LatentError(
+                    .interrupted, "interrupted while deformations were learned, at step \(done)",
+                    hint: "use --resume to go on from the checkpoint, where there is one")
+            }
         }
     }
 

@@ -24,6 +24,7 @@ struct AugmentCommand: ParsableCommand {
               latent augment -m drawing.safetensors -o dreams -n 100 --method prior
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
               latent augment -m m.safetensors photos -o beyond -n 500 --method extrapolate --lambda 0.3
+              latent augment -m m.safetensors photos -o changed -n 500 --method deform
               latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
               latent augment photos -o classic -n 5000 --transform classic
               latent augment photos -o bent -n 5000 --transform flip-x,classic,elastic=0.05
@@ -69,7 +70,8 @@ struct AugmentCommand: ParsableCommand {
         help: """
             prior; density, where the training files of a class lie; posterior, around a real item; \
             interpolate, between two items of a class; smote, between an item and one of the nearest of its \
-            class; extrapolate, beyond an item, away from one of them; transform, a real item itself, for --transform \
+            class; extrapolate, beyond an item, away from one of them; deform, a real item changed as others \
+            of a class differ, and as sharp as it is; transform, a real item itself, for --transform \
             (posterior where data are named, else density, or prior where the model has none; transform \
             without a model).
             """)
@@ -78,8 +80,8 @@ struct AugmentCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            Factor on the deviation of the posterior, prior or density: below 1 new files are more \
-            typical and less varied.
+            Factor on the deviation of the posterior, prior or density, or on the strength of \
+            deformations: below 1 new files are more typical and less varied.
             """, valueName: "x"))
     var spread = 1.0
 

@@ -117,6 +117,15 @@ struct InspectCommand: ParsableCommand {
                     "mixtures of \(counts.map(String.init).joined(separator: ", ")) Gaussians"
                 ))
         }
+        if let deformation = record.deformation {
+            rows.append(
+                (
+                    "deformations",
+                    "\(deformation.channelCount)×\(deformation.height)×\(deformation.width), latent "
+                        + "\(deformation.latentCount), \(deformation.stepCount) steps of pairs of "
+                        + "\(deformation.itemCount) files"
+                ))
+        }
         for kind in ScoreKind.allCases where loaded.file.scoreKinds.contains(kind) {
             let count = record.calibration.scores(kind).count
             if kind.isRequested, count == 0 { continue }

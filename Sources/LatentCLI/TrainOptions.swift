@@ -321,6 +321,14 @@ struct TrainingOptions: ParsableArguments {
             """, valueName: "n"))
     var members = 1
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            To draw: steps in which it is learned how files of a class differ, for latent augment \
+            --method deform; 0 leaves it out (700).
+            """, valueName: "n"))
+    var deformSteps: Int?
+
     @Option(help: ArgumentHelp("Steps of the score regret (20).", valueName: "n"))
     var regretSteps: Int?
 
@@ -333,7 +341,8 @@ struct TrainingOptions: ParsableArguments {
         for (value, name, allowed) in [
             (epochs, "--epochs", 1...1_000_000), (batch, "--batch", 1...65_536),
             (patience, "--patience", 0...1_000_000), (draws, "--draws", 1...1_000_000),
-            (regretSteps, "--regret-steps", 1...10_000), (members, "--members", 1...100),
+            (regretSteps, "--regret-steps", 1...10_000),
+            (deformSteps, "--deform-steps", 0...1_000_000), (members, "--members", 1...100),
         ] as [(Int?, String, ClosedRange<Int>)] {
             if let value, !allowed.contains(value) {
                 throw ValidationError(
@@ -381,6 +390,7 @@ struct TrainingOptions: ParsableArguments {
         request.drawCount = draws
         request.scoreKind = score
         request.regretStepCount = regretSteps
+        request.deformationStepCount = deformSteps
         request.memberCount = members
     }
 }

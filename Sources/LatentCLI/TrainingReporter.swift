@@ -7,6 +7,7 @@ final class TrainingReporter {
     private let itemCount: Int
     private var failureCount = 0
     private var lastEpochNote = Date.distantPast
+    private var deformingSince = Date.distantPast
     private var secondsLeft: Double?
     private var unitCount = 0
 
@@ -32,6 +33,17 @@ final class TrainingReporter {
             lastEpochNote = .distantPast
         case .training(let event):
             training(event)
+        case .deforming(let done, let count):
+            if done == 0 {
+                console.note("learning how files of a class differ: \(count) steps")
+                deformingSince = Date()
+            }
+            console.progress {
+                let seconds = Date().timeIntervalSince(self.deformingSince) / Double(max(1, done))
+                return "deformations, step \(done) of \(count)"
+                    + (done > 0
+                        ? ", \(Console.duration(seconds * Double(count - done))) left" : "")
+            }
         case .calibrating(let count):
             console.progress { "scoring \(count) held-out files" }
         }

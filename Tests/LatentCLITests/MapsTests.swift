@@ -11,12 +11,16 @@ struct MapsTests {
     private static let imagesResult = Result {
         try TrainedModels.Trained(
             on: TrainedModels.shapes,
-            TrainedModels.tiny + ["--for", "detection", "--calibration", "0.2"])
+            TrainedModels.tiny + [
+                "--for", "detection", "--deform-steps", "0", "--calibration", "0.2",
+            ])
     }
     private static let soundResult = Result {
         try TrainedModels.Trained(
             on: TrainedModels.sounds,
-            TrainedModels.tiny + ["--for", "detection", "--mels", "16", "--calibration", "0.3"])
+            TrainedModels.tiny + [
+                "--for", "detection", "--deform-steps", "0", "--mels", "16", "--calibration", "0.3",
+            ])
     }
     private func images() throws -> String { try Self.imagesResult.get().path }
     private func sound() throws -> String { try Self.soundResult.get().path }

@@ -7,7 +7,9 @@ import Testing
 struct Processes {
     private static let flags =
         [
-            "--channels", "4,8", "--latent", "3", "--batch", "17", "--threads", "1", "--quiet",
+            "--channels", "4,8", "--latent", "3", "--batch", "17", "--deform-steps", "1",
+            "--threads", "1",
+            "--quiet",
         ].joined(separator: " ")
 
     /// Shell that makes of this process the one of rank `$rank`, as torchrun would; the port is below

@@ -6,7 +6,7 @@ enum TrainedModels {
     /// Flags of a model that trains in no time.
     static let tiny = [
         "--architecture", "mlp", "--channels", "32", "--latent", "4", "--epochs", "3",
-        "--threads", "1",
+        "--deform-steps", "2", "--threads", "1",
     ]
 
     static let shapes = Fixtures.path("images/shapes")

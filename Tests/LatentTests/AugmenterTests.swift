@@ -92,6 +92,15 @@ import Torch
         let density = LatentDensity(
             mixtures: (0..<groups).map { $0 > 0 && $0 == groups - 1 ? nil : mixture })
         file.weights.merge(density.tensors()) { $1 }
+        // Deformations that differ from draw to draw.
+        let configuration = DeformationConfiguration(
+            windowing: windowing, channelCount: 1, stepCount: 1, itemCount: 2)
+        let network = try DeformationNetwork(configuration, seed: 1)
+        file.record.deformation = configuration
+        file.weights.merge(try network.tensors()) { $1 }
+        var generator = Generator(seed: 3)
+        file.weights["deform.decoder.numbers.weight"] = HostTensor(
+            shape: [96, 128], values: generator.normals(96 * 128).map { 0.3 * $0 })
         return (file, model)
     }
 
@@ -125,8 +134,10 @@ import Torch
             let image = try Image(pngData: item.bytes, path: nil)
             #expect(image.height == 32 && image.width == 32 && image.channelCount == 1)
             #expect(image.bitDepth == 8)
-            #expect(item.parents.count == method.parentCount)
-            #expect((item.mix != nil) == (method.parentCount == 2))
+            #expect(
+                item.parents.count == method.parentCount
+                    || method == .deform && item.parents.count == 3)
+            #expect((item.mix != nil) == (method.parentCount == 2 && method != .deform))
         }
         // Draws are new each time.
         #expect(Set(items.map(\.bytes)).count == count)

@@ -23,6 +23,7 @@ import Torch
         request.batchSize = 8
         request.drawCount = 2
         request.patience = 0
+        request.deformationStepCount = 2
         return request
     }
 
@@ -131,6 +132,7 @@ import Torch
             "detection",
             {
                 $0.purpose = .detection
+                $0.deformationStepCount = nil
                 $0.windowSize = nil
                 $0.viewNames = ["gradients", "smooth"]
             }

@@ -24,13 +24,16 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
     case extrapolate
     /// No latents and no model: a real item as it is, for ``FileTransforms`` to change.
     case transform
+    /// A real item, deformed as one of its class-mates, or one of any class, differs from another:
+    /// ``DeformationNetwork``.
+    case deform
 
-    /// Real items that one draw needs.
+    /// Real items that one draw needs; one that is deformed by a pair of others has one more.
     public var parentCount: Int {
         switch self {
         case .prior, .density: 0
         case .posterior, .transform: 1
-        case .interpolate, .smote, .extrapolate: 2
+        case .interpolate, .smote, .extrapolate, .deform: 2
         }
     }
 
@@ -40,7 +43,7 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
         switch self {
         case .smote: 5
         case .extrapolate: 10
-        case .prior, .density, .posterior, .interpolate, .transform: nil
+        case .prior, .density, .posterior, .interpolate, .transform, .deform: nil
         }
     }
 }
@@ -123,6 +126,7 @@ public final class Augmenter {
     let reading: ParentReading
     let configuration: Configuration
     private let density: LatentDensity?
+    private let deformer: Deformer?
     let labelling: Labelling
 
     /// The model's file; nil where real files are transformed.
@@ -131,8 +135,8 @@ public final class Augmenter {
     /// Makes an augmenter; the model stays on the calling thread.
     ///
     /// - Throws: ``LatentError`` `.usage` for a model that reads what no file can be made of, that has
-    ///   no density where it is asked for, or does not know the labels
-    public init(file: ModelFile, model: VAE, configuration: Configuration) throws(LatentError) {
+    ///   no density or deformations where they are asked for, or does not know the labels
+    public init(file: ModelFile, model: VAE, configuration: Configuration) throws {
         guard file.record.preprocessing.isInvertible else {
             let name = file.record.preprocessing.viewName
             throw LatentError(
@@ -152,6 +156,18 @@ public final class Augmenter {
                 .usage, "the model has no density of its latents",
                 hint: "use --method prior, or train again with --for augmentation")
         }
+        deformer = configuration.method == .deform ? try Deformer(file) : nil
+        guard configuration.method != .deform || deformer != nil else {
+            throw LatentError(
+                .usage, "the model has no deformations",
+                hint: "train again with --for augmentation, on whole images or short recordings, "
+                    + "two or more of a class; or use another --method")
+        }
+        guard deformer == nil || configuration.assignments.isEmpty else {
+            throw LatentError(
+                .usage, "--condition with --method deform: what is deformed keeps its labels",
+                hint: "name the files of these labels, or use another --method")
+        }
         labelling = try Labelling(
             density == nil
                 ? model.configuration.conditioning : LatentDensity.groups(of: file.record),
@@ -170,6 +186,7 @@ public final class Augmenter {
         source = nil
         reading = .whole(transforms.domain)
         density = nil
+        deformer = nil
         self.configuration = configuration
         labelling = try Labelling(nil, assignments: configuration.assignments, density: nil)
     }
@@ -404,6 +421,8 @@ public final class Augmenter {
                 z = try encode(
                     chunk, by: model, parent: 0, counts: counts,
                     noise: noiseTensor * configuration.spread)
+            case .deform:
+                return try deform(chunk)
             case .interpolate, .smote, .extrapolate:
                 let first = try encode(chunk, by: model, parent: 0, counts: counts)
                 let second = try encode(chunk, by: model, parent: 1, counts: counts)
@@ -426,6 +445,19 @@ public final class Augmenter {
                 start = end
             }
             return jobs
+        }
+    }
+
+    /// Draws what is done to the first parent of each: what makes the last of them of the last but one.
+    private func deform(_ chunk: [Prepared]) throws -> [Renderer.Job] {
+        guard let deformer else { return [] }
+        let deformations = try deformer.deformations(
+            of: chunk.map { ($0.windows[$0.windows.count - 2], $0.windows[$0.windows.count - 1]) },
+            generators: chunk.map(\.draw.generator), spread: configuration.spread)
+        return zip(chunk, deformations).map { prepared, deformation in
+            Renderer.Job(
+                draw: prepared.draw, parents: prepared.windows, windows: [], real: nil,
+                mix: nil, codes: prepared.codes, deformation: deformation)
         }
     }
 

@@ -14,6 +14,8 @@ struct ParentSchedule: Sendable {
     let order: [Int]
     private let classes: [String?]
     private let classmates: [String?: [Int]]
+    /// Items of classes of two or more.
+    private let paired: [Int]
     private let method: LatentSampling
     private let seed: UInt64
 
@@ -32,9 +34,9 @@ struct ParentSchedule: Sendable {
         var classmates: [String?: [Int]] = [:]
         for index in items.indices { classmates[classes[index], default: []].append(index) }
         var usable = Array(items.indices)
-        if method.parentCount == 2 {
-            usable = usable.filter { (classmates[classes[$0]]?.count ?? 0) >= 2 }
-        }
+        paired = usable.filter { (classmates[classes[$0]]?.count ?? 0) >= 2 }
+        // What is deformed may be alone in its class: there are pairs of others.
+        if method.parentCount == 2, method != .deform || paired.isEmpty { usable = paired }
         guard method.parentCount == 0 || !usable.isEmpty else {
             throw LatentError(
                 .usage,
@@ -70,12 +72,30 @@ struct ParentSchedule: Sendable {
         if method.parentCount >= 1 {
             let first = parents[turn % parents.count]
             chosen.append(items[first])
-            if method.parentCount == 2, let group = classmates[classes[first]] {
-                let others = group.filter { $0 != first }
-                chosen.append(items[others[Int(generator.next() % UInt64(others.count))]])
+            switch method {
+            case .interpolate:
+                chosen += [mate(of: first, using: &generator)].compactMap(\.self)
+            case .deform:
+                // Half of them by what makes it its own class-mate, half by a pair of any class.
+                let usesOwn = generator.next() % 2 == 0
+                if usesOwn, let mate = mate(of: first, using: &generator) {
+                    chosen.append(mate)
+                } else {
+                    let other = paired[Int(generator.next() % UInt64(paired.count))]
+                    chosen += [items[other], mate(of: other, using: &generator)].compactMap(\.self)
+                }
+            case .prior, .density, .posterior, .transform: break
             }
         }
         return Draw(index: index, parents: chosen, generator: generator)
+    }
+
+    /// Another item of the same class; nil where there is none.
+    private func mate(of index: Int, using generator: inout Generator) -> Item? {
+        guard let group = classmates[classes[index]], group.count >= 2 else { return nil }
+        let place = Int(generator.next() % UInt64(group.count - 1))
+        // The item itself is stepped over; the group is in ascending order.
+        return items[group[place] < index ? group[place] : group[place + 1]]
     }
 
     /// The draws that may become an item, of which the first with parents that can be read does.

@@ -16,6 +16,8 @@ struct Renderer: Sendable {
         let mix: Double?
         /// Codes of the labels that it was decoded with.
         let codes: [Int]
+        /// What is done to the first parent, where nothing is decoded.
+        var deformation: Deformation?
     }
 
     /// What is known of the model; nil where real files are transformed.
@@ -23,6 +25,7 @@ struct Renderer: Sendable {
     let configuration: Augmenter.Configuration
     /// The labels that codes are of.
     let conditioning: Conditioning?
+    let gate = LargeFileGate()
 
     func render(_ job: Job) throws -> SyntheticItem {
         var (content, transforms) = (try content(of: job), [AppliedTransform]())
@@ -55,6 +58,9 @@ struct Renderer: Sendable {
         if let real = job.real { return real.content }
         guard let record else {
             throw LatentError(.model, "there is nothing to decode with", hint: "name a model")
+        }
+        if let deformation = job.deformation {
+            return try deformed(job, record, by: deformation)
         }
         return switch record.preprocessing.view {
         case .pixels(let view): .image(try image(job, record, view: view))

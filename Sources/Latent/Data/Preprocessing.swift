@@ -189,7 +189,8 @@ extension Preprocessing.View {
 
 /// The windows of one file, cut when they are asked for.
 public struct ItemWindows: Sendable {
-    private let map: FeatureMap
+    /// What windows are cut from.
+    let map: FeatureMap
     private let preprocessing: Preprocessing
     /// Number of windows, n ≥ 1.
     public let count: Int

@@ -86,6 +86,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var scoringPrecision: TrainingConfiguration.Precision?
     /// Steps that `regret` takes; nil for the default, as in files of before.
     public var regretStepCount: Int?
+    /// What its deformations are of; nil where it has none.
+    public var deformation: DeformationConfiguration?
     /// Version of the program that wrote the file, and of libtorch.
     public var writtenBy: String
 
@@ -152,6 +154,7 @@ public struct ModelRecord: Codable, Sendable, Equatable {
                     }, "an ensemble of views or deviations that there are not")
         }
         try maps?.validate(viewCount: views.count)
+        try deformation?.validate()
         let level = outputReferenceLevel ?? 0
         try check(abs(level) < 1_000, "outputs at a level of \(level) nats")
     }
@@ -175,12 +178,16 @@ public struct ModelFile: Sendable {
             networks: [[DetectorView.Member(model: model, fitted: FittedScores())]])
     }
 
-    /// Makes a file from the members of each view, and the density of the latents of a model that draws.
+    /// Makes a file from the members of each view, and of a model that draws the density of its latents
+    /// and its deformations.
     init(
-        record: ModelRecord, networks: [[DetectorView.Member]], density: LatentDensity? = nil
+        record: ModelRecord, networks: [[DetectorView.Member]], density: LatentDensity? = nil,
+        deformations: DeformationNetwork? = nil
     ) throws {
         self.record = record
+        self.record.deformation = deformations?.configuration
         weights = density?.tensors() ?? [:]
+        weights.merge(try deformations?.tensors() ?? [:]) { $1 }
         for (view, members) in networks.enumerated() {
             for (index, member) in members.enumerated() {
                 var own = try member.model.parameters.values()
@@ -389,7 +396,10 @@ public struct ModelFile: Sendable {
         let model = try VAE(configuration, device: device, seed: 0)
         do {
             try model.parameters.load(
-                weights.filter { !FittedScores.owns($0.key) && !LatentDensity.owns($0.key) })
+                weights.filter {
+                    !FittedScores.owns($0.key) && !LatentDensity.owns($0.key)
+                        && !DeformationNetwork.owns($0.key)
+                })
         } catch {
             throw LatentError(.model, error.message, hint: "train the model again")
         }

@@ -332,5 +332,5 @@ enum Stream: UInt64 {
     case split, order, trainingNoise, heldOutNoise, scoring, augmentation, parents, phases
     case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents, fittedScores
     case resampling, latentDensity, members
-    case classifier, augmentationFigures, transforms, neighbours
+    case classifier, augmentationFigures, transforms, neighbours, deformation
 }

@@ -99,6 +99,9 @@ extension TrainingRun {
                 }
             }
             seconds += members * scored * cost.scoringSeconds
+            if !detects {
+                seconds += try cost.deformationSeconds(request.deformationStepCount, job: job)
+            }
             cacheByteCount += min(
                 bytes + bytes * heldOutWindows / max(1, windows),
                 Double(WindowSource.cacheByteLimit + WindowSource.poolByteLimit))
@@ -265,6 +268,28 @@ private struct ViewCost {
         let step = max(0, try fit(6) - base) / 5
         return base * Double(min(windowCount, 8192)) / Double(rows)
             + Double(MaskedError.stepCount) * step
+    }
+
+    /// Seconds in which deformations are learned, where there are pairs to learn them from.
+    func deformationSeconds(_ stepCount: Int?, job: TrainingRun.ViewJob) throws -> Double {
+        let count = stepCount ?? DeformationNetwork.defaultStepCount
+        guard count > 0, DeformationPairs.exist(in: job.training) else { return 0 }
+        let preprocessing = job.plan.preprocessing
+        var configuration = DeformationConfiguration(
+            windowing: preprocessing.windowing, channelCount: preprocessing.channelCount,
+            stepCount: 1, itemCount: 2)
+        let map = [Float](repeating: 0.5, count: configuration.elementCount)
+        let pairs = DeformationPairs(maps: [map, map], labels: [nil, nil])
+        func fit(_ steps: Int) throws -> Double {
+            configuration.stepCount = steps
+            return try Self.seconds {
+                _ = try DeformationNetwork.fitted(
+                    to: pairs, configuration: configuration, isImage: true, seed: 0
+                ) { _ in }
+            }
+        }
+        let base = try fit(1)
+        return Double(count) * max(0, try fit(6) - base) / 5
     }
 
     /// Seconds in which a mixture of networks is fitted and its use found out, where one is.

@@ -77,6 +77,9 @@ public struct TrainingRequest: Sendable {
     public var scoreKind: ScoreKind?
     /// Networks of each view of a model that detects, whose scores are averaged.
     public var memberCount = 1
+    /// Steps in which a model that draws learns how items of a class differ; 0 for not at all, nil for
+    /// the default.
+    public var deformationStepCount: Int?
     /// Steps of `regret`; nil for the default.
     public var regretStepCount: Int?
     /// The source of every random choice.
@@ -172,6 +175,11 @@ struct TrainingPlan {
             throw LatentError(
                 .usage, "several members are averaged in scores, and this model is to draw",
                 hint: "train with --for detection, or leave --members out")
+        }
+        guard !detects || (request.deformationStepCount ?? 0) == 0 else {
+            throw LatentError(
+                .usage, "deformations are of models that draw, and this model is to detect",
+                hint: "train with --for augmentation, or leave --deform-steps out")
         }
         self.purpose = purpose
         viewReason = reason
