@@ -347,7 +347,7 @@ public final class Augmenter {
         case .interpolate: 0.2 + 0.6 * Double(generator.uniform())
         case .smote: Double(generator.uniform())
         case .extrapolate: -configuration.extrapolation
-        case .prior, .density, .posterior, .transform: nil
+        case .prior, .density, .posterior, .transform, .deform: nil
         }
     }
 
