@@ -68,12 +68,12 @@ struct AugmentCommand: ParsableCommand {
 
     @Option(
         help: """
-            prior; density, where the training files of a class lie; posterior, around a real item; \
-            interpolate, between two items of a class; smote, between an item and one of the nearest of its \
-            class; extrapolate, beyond an item, away from one of them; deform, a real item changed as others \
-            of a class differ, and as sharp as it is; transform, a real item itself, for --transform \
-            (posterior where data are named, else density, or prior where the model has none; transform \
-            without a model).
+            prior (of a model of --objective vamp: posteriors of its pseudo-inputs); density, where the \
+            training files of a class lie; posterior, around a real item; interpolate, between two items \
+            of a class; smote, between an item and one of the nearest of its class; extrapolate, beyond \
+            an item, away from one of them; deform, a real item changed as others of a class differ, and \
+            as sharp as it is; transform, a real item itself, for --transform (posterior where data are \
+            named, else density, or prior where the model has none; transform without a model).
             """)
     var method: LatentSampling?
 

@@ -38,9 +38,9 @@ public struct RunRecord: Codable, Sendable, Equatable {
             "method": configuration.method.rawValue,
             "number": configuration.amount.description,
             "spread": "\(configuration.spread)",
-            "path": configuration.path.rawValue,
+            "curve": configuration.path.rawValue,
             "neighbours": configuration.neighbourCount.map { "\($0)" } ?? "",
-            "extrapolation": "\(configuration.extrapolation)",
+            "lambda": "\(configuration.extrapolation)",
             "condition": configuration.assignments.sorted { $0.key < $1.key }
                 .map { "\($0.key)=\($0.value)" }.joined(separator: ","),
             "encoding": configuration.encoding?.rawValue ?? "",
