@@ -122,6 +122,9 @@ struct AugmentCommand: ParsableCommand {
 
     @OptionGroup(title: "Transforms") var transforming: TransformOptions
 
+    @Option(help: RejectList.help(usual: "all but duplicates, as far as DATA tell"))
+    var reject: RejectList?
+
     @Flag(
         help: """
             Begin again in a folder that is not empty: files of an earlier run are removed, others of \
@@ -140,6 +143,10 @@ struct AugmentCommand: ParsableCommand {
                 "\(countsData ? "--balance, --balance-to and --multiply count" : "--include-originals takes") "
                     + "the files of DATA; name them.")
         }
+        guard !input.data.isEmpty || !filters.needsRealItems else {
+            throw ValidationError(
+                "--reject copies and mislabelled compare with the files of DATA; name them.")
+        }
         guard includeOriginals || !link else {
             throw ValidationError("--link is of --include-originals.")
         }
@@ -150,10 +157,12 @@ struct AugmentCommand: ParsableCommand {
             throw ValidationError("--spread is \(spread); it must be 0 to 100.")
         }
         if let method, method.parentCount == 0, !input.data.isEmpty, !includeOriginals,
+            !filters.needsRealItems,
             [amount.number != nil, !amount.counts.isEmpty].contains(true)
         {
             throw ValidationError(
-                "--method \(method.rawValue) starts from no real items; leave DATA out.")
+                "--method \(method.rawValue) starts from no real items, and --reject compares with none; "
+                    + "leave DATA out.")
         }
         try checkTransform()
         try checkPairs()
@@ -205,6 +214,11 @@ struct AugmentCommand: ParsableCommand {
         }
     }
 
+    /// What is asked for; else the usual, without real files as far as it can be told without.
+    private var filters: Filters {
+        reject?.filters ?? (input.data.isEmpty ? Filters.usual.withoutRealItems : .usual)
+    }
+
     private var originals: OriginalFiles? { includeOriginals ? link ? .linked : .copied : nil }
 
     func run() throws {
@@ -236,6 +250,7 @@ struct AugmentCommand: ParsableCommand {
         configuration.seed = machine.seed
         configuration.encoding = encoding
         configuration.transforms = transforms?.transforms
+        configuration.filters = isTransform ? .none : filters
         configuration.workerCount = machine.readerCount
         configuration.shard = sharding.shard?.shard
         configuration.assignments = condition?.values ?? [:]
@@ -294,6 +309,7 @@ struct AugmentCommand: ParsableCommand {
         let startedAt = Date()
         let before = progress?.fileCount ?? 0
         var written = 0
+        var rejected = progress?.rejected ?? [:]
         func count() throws {
             written += 1
             if interruption.isRequested {
@@ -321,13 +337,20 @@ struct AugmentCommand: ParsableCommand {
                 try count()
             }
         }
-        try augmenter.generate(plan, skipping: progress?.newCount ?? 0, onFailure: warn) { item in
+        try augmenter.generate(
+            plan, skipping: progress?.newCount ?? 0, onFailure: warn,
+            onRemark: { console.advice("not judged: \($0)") }
+        ) { item in
+            rejected.merge(item.rejected) { $0 + $1 }
             _ = try prepared().write(item, configuration: configuration, modelHash: loaded?.hash)
             try count()
         }
         console.clear()
         let manifest = try prepared().manifestName
         console.note("wrote \(written) files and \(manifest) to \(output)")
+        if !rejected.isEmpty {
+            console.note("refused and drawn again: \(RejectList.text(rejected))")
+        }
         if !failed.isEmpty {
             console.warning("\(failed.count) of \(parents.count) parents cannot be read")
             throw ExitStatus.badData

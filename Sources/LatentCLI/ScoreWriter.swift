@@ -255,6 +255,9 @@ struct JSONLine {
     mutating func add(_ key: String, _ value: Int) { append(key, "\(value)") }
     mutating func add(_ key: String, _ value: Bool?) { append(key, value.map { "\($0)" }) }
     mutating func add(_ key: String, _ value: JSONLine) { append(key, value.text) }
+    mutating func add(_ key: String, _ values: [String]) {
+        append(key, "[" + values.map(Self.quoted).joined(separator: ",") + "]")
+    }
     mutating func add(_ key: String, _ values: [JSONLine]) {
         append(key, "[" + values.map(\.text).joined(separator: ",") + "]")
     }

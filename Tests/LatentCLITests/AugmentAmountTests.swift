@@ -18,7 +18,8 @@ struct AugmentAmountTests {
 
     private func augment(_ arguments: String...) throws -> ToolRun {
         try Tool.run(
-            ["augment", "--threads", "1", "-m", TrainedModels.images().path] + arguments)
+            ["augment", "--threads", "1", "--reject", "none", "-m", TrainedModels.images().path]
+                + arguments)
     }
 
     /// Lines of a manifest.
@@ -45,7 +46,10 @@ struct AugmentAmountTests {
     func amounts(flags: [String], expected: [Int]) throws {
         let folder = try TemporaryFolder()
         let data = try Self.uneven(in: folder)
-        let base = ["augment", "--threads", "1", "-m", try TrainedModels.images().path, data]
+        let base = [
+            "augment", "--threads", "1", "--reject", "none", "-m", try TrainedModels.images().path,
+            data,
+        ]
         let dry = try Tool.run(base + flags + ["-o", folder / "new", "--dry-run"])
         #expect(dry.status == 0, "\(dry.errors)")
         #expect(!FileManager.default.fileExists(atPath: folder / "new"))
@@ -155,7 +159,7 @@ struct AugmentAmountTests {
         let run = try Tool.run(
             [
                 "augment", "-m", try TrainedModels.images().path, data, "-o", folder / "all",
-                "--balance", "--include-originals",
+                "--balance", "--include-originals", "--reject", "none",
             ] + (isLinked ? ["--link"] : []))
         // A file that cannot be read is named and left out.
         #expect(run.status == 65 && run.errors.contains("zz.png"))

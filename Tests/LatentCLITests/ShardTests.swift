@@ -57,7 +57,8 @@ struct ShardTests {
         let model = try Self.odd.get()
         let arguments = [
             "augment", "-q", "-m", model.path, TrainedModels.shapes,
-            Fixtures.path("broken/truncated.png"), "-n", "150", "--threads", "1",
+            Fixtures.path("broken/truncated.png"), "-n", "150", "--threads", "1", "--reject",
+            "none",
         ]
         // A parent that cannot be read is 65; the others do its work.
         #expect(try Tool.run(arguments + ["-o", folder / "whole"]).status == 65)

@@ -87,11 +87,11 @@ public struct AugmentationPlan: Sendable {
         return Slot(index: index, turn: index - starts[low], group: groups[low])
     }
 
-    /// The draws that may become the item of a slot, of which the first with parents that can be read
-    /// does.
-    func draws(_ slot: Slot) -> some Sequence<ParentSchedule.Draw> {
-        schedule.draws(
-            slot: slot.index, of: slotCount, turn: slot.turn, among: slot.group.parents)
+    /// One of the draws that may become the item of a slot, from 0.
+    func draw(_ attempt: Int, of slot: Slot) -> ParentSchedule.Draw {
+        schedule.draw(
+            attempt, ofSlot: slot.index, of: slotCount, turn: slot.turn,
+            among: slot.group.parents)
     }
 
     /// Whether a draw of that number may have become the item of a slot.

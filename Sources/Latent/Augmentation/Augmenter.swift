@@ -66,6 +66,10 @@ public struct SyntheticItem: Sendable {
     public let attributes: [String: String]
     /// What was done to it afterwards, in order.
     public let transforms: [AppliedTransform]
+    /// What was found of it; nil where nothing was looked for.
+    public internal(set) var judgement: Judgement?
+    /// Draws in its place that were refused before, by reason.
+    public internal(set) var rejected: [Filters.Reason: Int] = [:]
 
     /// A real item that a new one was made from.
     public struct Parent: Sendable {
@@ -102,6 +106,8 @@ public final class Augmenter {
         public var encoding: WAVEncoding?
         /// What is done to each item before it is written; nil for nothing.
         public var transforms: FileTransforms?
+        /// What new items are refused for; of real files that are transformed without a model, nothing is.
+        public var filters = Filters.none
         /// Threads that read parents and write files.
         public var workerCount = 2
         /// The part of the items that is made; nil for all.
@@ -194,6 +200,8 @@ public final class Augmenter {
     private struct Prepared: Sendable {
         /// Its place among all.
         let slot: Int
+        /// Which of the slot's draws it is, from 0.
+        let attempt: Int
         let draw: ParentSchedule.Draw
         /// Of each parent; none where the only one is taken as it is.
         let windows: [ItemWindows]
@@ -253,38 +261,39 @@ public final class Augmenter {
     ///     out as it does without
     ///   - onFailure: called once for a parent that cannot be read; a further draw takes the place
     ///     of one that lost its parent, so that the count is reached
+    ///   - onRemark: told what cannot be judged, and why
     ///   - emit: called once for each item, on the calling thread
-    /// - Throws: ``LatentError`` `.data` when no parent of an item can be read
+    /// - Throws: ``LatentError`` `.data` when no parent of an item can be read, or no draw of it passes
+    ///   the filters
     public func generate(
         _ plan: AugmentationPlan, skipping skipped: Int = 0,
-        onFailure: (ItemFailure) throws -> Void, emit: (SyntheticItem) throws -> Void
+        onFailure: (ItemFailure) throws -> Void, onRemark: (String) -> Void = { _ in },
+        emit: (SyntheticItem) throws -> Void
     ) throws {
         let labelling = labelling
         let reading = reading
         let gate = LargeFileGate()
         let shard = configuration.shard
-        // A group is decoded from its first item on, whatever of it is there.
-        let begun = skipped / Self.groupSize * Self.groupSize
+        let workerCount = configuration.workerCount
         var failedPaths: Set<String> = []
         func report(_ failure: ItemFailure) throws {
             if failedPaths.insert(failure.item.path).inserted { try onFailure(failure) }
         }
         let neighbours = try neighbours(of: plan, onFailure: report)
-        let reader = ReadAhead(
-            (begun..<max(begun, plan.slotCount(of: shard))).lazy
-                .map { shard?.place(ofItem: $0) ?? $0 }.makeIterator(),
-            threadCount: configuration.workerCount, capacity: Self.groupSize,
-            byteCount: { $0.prepared?.byteCount ?? 0 }
-        ) { [seed = configuration.seed] index in
+        /// The first of a slot's draws, from one of them on, whose parents can be read.
+        let prepare = { @Sendable [seed = configuration.seed] (index: Int, start: Int) -> Attempt in
             var attempt = Attempt(slot: index)
             let slot = plan.slot(index)
-            for drawn in plan.draws(slot) {
+            // All parents there are, twice.
+            for number in start..<start + 2 * max(1, slot.group.parents.count) {
+                let drawn = plan.draw(number, of: slot)
                 guard let draw = neighbours.map({ $0.joined(drawn, seed: seed) }) ?? drawn else {
                     continue
                 }
                 do throws(ItemFailure) {
                     attempt.prepared = try Self.prepare(
-                        draw, of: slot, labelling: labelling, reading: reading, gate: gate)
+                        draw, attempt: number, of: slot, labelling: labelling, reading: reading,
+                        gate: gate)
                     break
                 } catch {
                     attempt.failures.append(error)
@@ -292,31 +301,63 @@ public final class Augmenter {
             }
             return attempt
         }
+        // A group is decoded from its first item on, whatever of it is there.
+        let begun = skipped / Self.groupSize * Self.groupSize
+        let reader = ReadAhead(
+            (begun..<max(begun, plan.slotCount(of: shard))).lazy
+                .map { shard?.place(ofItem: $0) ?? $0 }.makeIterator(),
+            threadCount: workerCount, capacity: Self.groupSize,
+            byteCount: { $0.prepared?.byteCount ?? 0 }
+        ) { prepare($0, 0) }
+        func checked(_ attempt: Attempt) throws -> Prepared {
+            for failure in attempt.failures { try report(failure) }
+            guard let prepared = attempt.prepared else {
+                throw LatentError(
+                    .data,
+                    "none of the \(plan.slot(attempt.slot).group.parents.count) parents can be read",
+                    hint: "name other files")
+            }
+            return prepared
+        }
+        let judge = try source.flatMap { source in
+            configuration.filters.isEmpty
+                ? nil
+                : try Judge(
+                    configuration.filters, file: source.file, model: source.model,
+                    items: plan.items, classes: plan.classes, workerCount: workerCount)
+        }
+        for remark in judge?.remarks ?? [] { onRemark(remark) }
         let renderer = Renderer(
             record: source?.file.record, configuration: configuration,
             conditioning: labelling.conditioning)
+        let first = shard?.place(ofItem: skipped) ?? skipped
         var chunk: [Prepared] = []
         var chunkBytes = 0
         var group = 0
-        let first = shard?.place(ofItem: skipped) ?? skipped
         func flush() throws {
-            let decoded = zip(chunk, try decode(chunk)).filter { $0.0.slot >= first }.map(\.1)
-            let rendering = ReadAhead(
-                decoded.makeIterator(), threadCount: configuration.workerCount,
-                capacity: Self.groupSize
-            ) { decoded in Result { try renderer.render(decoded) } }
-            while let result = rendering.next() { try emit(result.get()) }
-            chunk = []
-            chunkBytes = 0
+            defer { (chunk, chunkBytes) = ([], 0) }
+            guard let judge else {
+                let jobs = zip(chunk, try decode(chunk)).filter { $0.0.slot >= first }.map(\.1)
+                let rendering = ReadAhead(
+                    jobs.makeIterator(), threadCount: workerCount, capacity: Self.groupSize
+                ) { job in Result { try renderer.render(job) } }
+                while let result = rendering.next() { try emit(result.get()) }
+                return
+            }
+            for (slot, item) in try passing(
+                chunk, judge: judge, renderer: renderer,
+                next: { making in
+                    let reading = ReadAhead(
+                        making.makeIterator(), threadCount: workerCount, capacity: Self.groupSize
+                    ) { prepare($0.slot, $0.attempt + 1) }
+                    var prepared: [Prepared] = []
+                    while let attempt = reading.next() { prepared.append(try checked(attempt)) }
+                    return prepared
+                })
+            where slot >= first { try emit(item) }
         }
         while let attempt = reader.next() {
-            for failure in attempt.failures { try report(failure) }
-            guard let prepared = attempt.prepared else {
-                let slot = plan.slot(attempt.slot)
-                throw LatentError(
-                    .data, "none of the \(slot.group.parents.count) parents can be read",
-                    hint: "name other files")
-            }
+            let prepared = try checked(attempt)
             if attempt.slot / Self.groupSize != group || chunkBytes >= Self.chunkByteLimit {
                 try flush()
                 group = attempt.slot / Self.groupSize
@@ -351,10 +392,94 @@ public final class Augmenter {
         }
     }
 
+    /// Draws in the place of one item, at most, before it is given up.
+    static let attemptLimit = 100
+
+    /// Makes the items of a chunk that pass a judge: those that do not are drawn again, all of them in one
+    /// batch, until each passes.
+    ///
+    /// - Parameters:
+    ///   - chunk: the first draws
+    ///   - judge: what they have to pass
+    ///   - renderer: makes files of what is decoded
+    ///   - next: the draws that follow some
+    /// - Returns: the items with their slots, in order
+    /// - Throws: ``LatentError`` `.data` when one of them does not pass in ``attemptLimit`` draws
+    private func passing(
+        _ chunk: [Prepared], judge: Judge, renderer: Renderer,
+        next: ([Prepared]) throws -> [Prepared]
+    ) throws -> [(slot: Int, item: SyntheticItem)] {
+        let preprocessing = judge.preprocessing
+        let holdsAll = judge.holdsAll || !judge.filters.has(.copies)
+        var items: [Int: SyntheticItem] = [:]
+        var prints: [Fingerprint] = []
+        var pending = chunk
+        var rejected = [Int: [Filters.Reason: Int]]()
+        for _ in 0..<Self.attemptLimit {
+            let rendering = ReadAhead(
+                try decode(pending).makeIterator(), threadCount: configuration.workerCount,
+                capacity: Self.groupSize
+            ) { job in
+                Result {
+                    let item = try renderer.render(job)
+                    var candidate = try Judge.Candidate(
+                        item.bytes, path: "new file", preprocessing: preprocessing,
+                        label: item.label, codes: job.codes)
+                    if !holdsAll {
+                        candidate.parents = try job.draw.parents.map {
+                            try Fingerprint(
+                                of: FileBytes.read($0.path), path: $0.path,
+                                preprocessing: preprocessing)
+                        }
+                    }
+                    return (item, candidate)
+                }
+            }
+            var made: [(item: SyntheticItem, candidate: Judge.Candidate)] = []
+            while let result = rendering.next() { made.append(try result.get()) }
+            var left: [Prepared] = []
+            let judgements = try judge.judge(made.map(\.candidate), beside: prints)
+            for ((prepared, made), judgement) in zip(zip(pending, made), judgements) {
+                guard judgement.reasons.isEmpty else {
+                    for reason in judgement.reasons {
+                        rejected[prepared.slot, default: [:]][reason, default: 0] += 1
+                    }
+                    left.append(prepared)
+                    continue
+                }
+                var item = made.item
+                item.judgement = judgement
+                item.rejected = rejected[prepared.slot] ?? [:]
+                items[prepared.slot] = item
+                prints.append(made.candidate.print)
+            }
+            guard !left.isEmpty else { break }
+            pending = try next(left)
+        }
+        return try chunk.map { prepared in
+            guard let item = items[prepared.slot] else {
+                throw Self.exhausted(prepared, rejected[prepared.slot] ?? [:])
+            }
+            return (prepared.slot, item)
+        }
+    }
+
+    private static func exhausted(
+        _ prepared: Prepared, _ rejected: [Filters.Reason: Int]
+    ) -> LatentError {
+        let reasons = rejected.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+            .map { "\($0.value) for \($0.key.rawValue)" }.joined(separator: ", ")
+        let parent = prepared.draw.parents.first?.label.map { " of class \($0)" } ?? ""
+        return LatentError(
+            .data,
+            "none of \(attemptLimit) draws\(parent) for one file was let through: refused were \(reasons)",
+            hint: "use another --method or --spread, or leave that out of --reject")
+    }
+
     /// Reads the parents of a draw.
     private static func prepare(
-        _ draw: ParentSchedule.Draw, of slot: AugmentationPlan.Slot, labelling: Labelling,
-        reading: ParentReading, gate: LargeFileGate
+        _ draw: ParentSchedule.Draw, attempt: Int, of slot: AugmentationPlan.Slot,
+        labelling: Labelling, reading: ParentReading, gate: LargeFileGate
     ) throws(ItemFailure) -> Prepared {
         var windows: [ItemWindows] = []
         var codes: [[Int]] = []
@@ -373,7 +498,8 @@ public final class Augmenter {
             }
         }
         return Prepared(
-            slot: slot.index, draw: draw, windows: windows, real: real, parentCodes: codes,
+            slot: slot.index, attempt: attempt, draw: draw, windows: windows, real: real,
+            parentCodes: codes,
             codes: codes.first.map(labelling.codes) ?? slot.codes)
     }
 

@@ -36,6 +36,37 @@ public final class OutputFolder {
         var attributes: [String: String]?
         var transforms: [AppliedTransform]?
         var model_sha256: String?
+        var judgement: Figures?
+        var rejected: [String: Int]?
+
+        /// What was found of a new item.
+        struct Figures: Encodable {
+            let score: Double?
+            let p_value: Double?
+            let predicted: String?
+            let label_p_value: Double?
+            let nearest: Double?
+            let nearest_p_value: Double?
+            let twin: Double?
+
+            /// Nil where there are no figures.
+            init?(_ judgement: Judgement) {
+                // JSON has no infinity.
+                func finite(_ value: Double?) -> Double? {
+                    value.flatMap { $0.isFinite ? $0 : nil }
+                }
+                score = finite(judgement.score)
+                p_value = judgement.scorePValue
+                predicted = judgement.predicted
+                label_p_value = judgement.labelPValue
+                nearest = finite(judgement.nearest)
+                nearest_p_value = judgement.nearestPValue
+                twin = finite(judgement.twin)
+                guard score != nil || predicted != nil || nearest != nil || twin != nil else {
+                    return nil
+                }
+            }
+        }
     }
 
     /// Looks at what a folder holds of a run, without touching it.
@@ -195,6 +226,11 @@ public final class OutputFolder {
         manifestLine.attributes = item.attributes.isEmpty ? nil : item.attributes
         manifestLine.transforms = item.transforms.isEmpty ? nil : item.transforms
         manifestLine.model_sha256 = modelHash.map { "\($0)" }
+        manifestLine.judgement = item.judgement.flatMap(ManifestLine.Figures.init)
+        manifestLine.rejected =
+            item.rejected.isEmpty
+            ? nil
+            : Dictionary(uniqueKeysWithValues: item.rejected.map { ($0.key.rawValue, $0.value) })
         try writeLine()
         return "\(path)/\(relative)"
     }

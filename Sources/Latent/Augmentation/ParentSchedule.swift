@@ -84,7 +84,8 @@ struct ParentSchedule: Sendable {
                     let other = paired[Int(generator.next() % UInt64(paired.count))]
                     chosen += [items[other], mate(of: other, using: &generator)].compactMap(\.self)
                 }
-            case .prior, .density, .posterior, .transform: break
+            // The others of these are the nearest, which only the model knows.
+            case .prior, .density, .posterior, .smote, .extrapolate, .transform: break
             }
         }
         return Draw(index: index, parents: chosen, generator: generator)
@@ -98,24 +99,22 @@ struct ParentSchedule: Sendable {
         return items[group[place] < index ? group[place] : group[place + 1]]
     }
 
-    /// The draws that may become an item, of which the first with parents that can be read does.
+    /// One of the draws that may become an item.
     ///
     /// Which they are depends on nothing but the item's place and the number of items: a part of the
-    /// items comes out as it does among all. Their parents are all there are, twice.
+    /// items comes out as it does among all. All parents come round.
     ///
     /// - Parameters:
+    ///   - attempt: which of them, from 0
     ///   - slot: the item's place among all, which is the number of the first draw
     ///   - count: number of items
-    ///   - turn: the first draw's place in the round of parents; nil for that of the slot
-    ///   - parents: some of ``order``; nil for all
-    /// - Returns: draws whose numbers no other item has
-    func draws(
-        slot: Int, of count: Int, turn: Int? = nil, among parents: [Int]? = nil
-    ) -> some Sequence<Draw> {
-        let parents = parents ?? order
-        return (0..<2 * max(1, parents.count)).lazy.map {
-            draw(slot + $0 * step(of: count), turn: (turn ?? slot) + $0, among: parents)
-        }
+    ///   - turn: the first draw's place in the round of parents
+    ///   - parents: some of ``order``
+    /// - Returns: a draw whose number no other has
+    func draw(
+        _ attempt: Int, ofSlot slot: Int, of count: Int, turn: Int, among parents: [Int]
+    ) -> Draw {
+        draw(slot + attempt * step(of: count), turn: turn + attempt, among: parents)
     }
 
     /// From the number of one draw of an item to that of its next: above all places, and one more than

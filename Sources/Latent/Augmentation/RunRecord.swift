@@ -45,6 +45,7 @@ public struct RunRecord: Codable, Sendable, Equatable {
                 .map { "\($0.key)=\($0.value)" }.joined(separator: ","),
             "encoding": configuration.encoding?.rawValue ?? "",
             "transforms": configuration.transforms?.description ?? "",
+            "reject": configuration.filters.description,
             "seed": "\(configuration.seed)",
             "data": "\(plan.items.count) files, \(ContentHash(of: lines))",
             "originals": originals?.rawValue ?? "left out",
@@ -98,6 +99,8 @@ public struct RunProgress: Sendable, Equatable {
     public internal(set) var newCount = 0
     /// Files by class.
     public internal(set) var counts: [String?: Int] = [:]
+    /// Draws that were refused for them, by reason.
+    public internal(set) var rejected: [Filters.Reason: Int] = [:]
     /// Length of the lines, and of all that is in the manifest.
     var byteCount = 0
     var manifestByteCount = 0
@@ -114,6 +117,7 @@ public struct RunProgress: Sendable, Equatable {
         let label: String?
         let method: String
         let draw: Int
+        let rejected: [String: Int]?
     }
 
     /// Reads a manifest, up to the first line that is not as the run writes it.
@@ -154,6 +158,11 @@ public struct RunProgress: Sendable, Equatable {
                 newCount += 1
             }
             counts[line.label, default: 0] += 1
+            for (name, count) in line.rejected ?? [:] {
+                if let reason = Filters.Reason(rawValue: name) {
+                    rejected[reason, default: 0] += count
+                }
+            }
             byteCount += length
         }
     }

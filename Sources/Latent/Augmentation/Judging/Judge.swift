@@ -1,0 +1,221 @@
+import Media
+import Torch
+
+/// Judges new files one by one: against the model, and against fixed real files.
+///
+/// A file's judgement depends on nothing that is judged with it, but for near-duplicates, which are looked
+/// for among the files of a group. So parts of a run, and what is left of an interrupted one, come to
+/// the same as the whole.
+final class Judge {
+    /// A file that is to be judged.
+    struct Candidate: Sendable {
+        let print: Fingerprint
+        let windows: ItemWindows
+        /// Its class.
+        let label: String?
+        /// The labels that a conditional model is told.
+        let codes: [Int]
+        /// Real files that it was made from and that are not among those of the judge.
+        var parents: [Fingerprint] = []
+    }
+
+    let filters: Filters
+    /// What cannot be judged, and why, for people.
+    let remarks: [String]
+    /// Whether all real files are compared with, or a sample of them.
+    let holdsAll: Bool
+    /// How the model reads files.
+    var preprocessing: Preprocessing { record.preprocessing }
+    private let model: VAE
+    private let record: ModelRecord
+    private let classifier: LabelClassifier?
+    private let distances: RealDistances?
+    /// Scores of real files, ascending.
+    private let scores: [Double]
+
+    /// Real files that are compared with, at most; of more, evenly spread ones.
+    static let referenceLimit = 5_000
+    /// Real files that are scored, at most, where the model has too few scores of its own.
+    private static let scoredLimit = 500
+    /// Fewer scores than this are no ground to refuse a file.
+    private static let smallestCount = 19
+
+    /// Looks at the real files.
+    ///
+    /// - Parameters:
+    ///   - filters: what is looked for
+    ///   - file: the model
+    ///   - model: the same on its device
+    ///   - items: real files; unreadable ones are left out
+    ///   - classes: of each
+    ///   - workerCount: threads that read
+    /// - Throws: `TorchError` when the model cannot be run
+    /// - Complexity: N²·E and 6 D³, for N files of E values and D cells of edges
+    init(
+        _ filters: Filters, file: ModelFile, model: VAE, items: [Item], classes: [String?],
+        workerCount: Int
+    ) throws {
+        self.filters = filters
+        self.model = model
+        record = file.record
+        let preprocessing = file.record.preprocessing
+        let conditioning = model.configuration.conditioning
+        let rate = filters.rates[.offManifold] ?? 1
+        let own = file.record.calibration.scores(.reconstructionProbability)
+        let lacksScores = own.count < max(Self.smallestCount, Int(1 / rate) - 1)
+        let needed = filters.needsRealItems || filters.has(.duplicates) || lacksScores
+        let step = max(1, (items.count + Self.referenceLimit - 1) / Self.referenceLimit)
+        holdsAll = step == 1
+        let gate = LargeFileGate()
+        let reader = ReadAhead(
+            stride(from: 0, to: needed ? items.count : 0, by: step).makeIterator(),
+            threadCount: workerCount, capacity: 64,
+            byteCount: { $0?.windows.byteCount ?? 0 }
+        ) { index -> Candidate? in
+            let item = items[index]
+            guard let bytes = try? FileBytes.read(item.path),
+                let codes = try? conditioning?.codes(of: item) ?? []
+            else { return nil }
+            return try? gate.run(bytes) {
+                try Candidate(
+                    bytes, path: item.path, preprocessing: preprocessing, label: classes[index],
+                    codes: codes)
+            }
+        }
+        let scoredStep = max(1, items.count / step / Self.scoredLimit)
+        var prints: [Fingerprint] = []
+        var labels: [String?] = []
+        var found: [Double] = []
+        while let candidate = reader.next() {
+            guard let candidate else { continue }
+            prints.append(candidate.print)
+            labels.append(candidate.label)
+            if lacksScores, filters.has(.offManifold), prints.count % scoredStep == 0 {
+                found.append(try Self.score(candidate, model: model, record: record))
+            }
+        }
+        scores = found.count > own.count ? found.sorted() : own
+        distances =
+            filters.has(.copies) || filters.has(.duplicates) ? try RealDistances(prints) : nil
+        classifier =
+            filters.has(.mislabelled)
+            ? try LabelClassifier(edges: prints.map(\.edges), labels: labels) : nil
+        var remarks: [String] = []
+        if filters.has(.offManifold), scores.count < Self.smallestCount {
+            remarks.append("off-manifold: the model has \(scores.count) scores of real files")
+        }
+        if filters.has(.mislabelled), classifier == nil {
+            remarks.append("mislabelled: there are too few real files with labels")
+        }
+        if filters.has(.copies), distances == nil {
+            remarks.append("copies: no real files are named")
+        }
+        self.remarks = remarks
+    }
+
+    /// Judges files of one group.
+    ///
+    /// - Parameters:
+    ///   - candidates: the files, in order
+    ///   - accepted: fingerprints of files of the group that were let through before
+    /// - Returns: what is found of each; of files that are alike the first is let through
+    /// - Throws: `TorchError` when the model cannot be run
+    func judge(_ candidates: [Candidate], beside accepted: [Fingerprint]) throws -> [Judgement] {
+        var judgements = candidates.map { _ in Judgement() }
+        let looks = try classifier?.judge(
+            candidates.map(\.print.edges), labels: candidates.map(\.label))
+        let nearest =
+            filters.has(.copies) ? try distances?.nearest(to: candidates.map(\.print)) : nil
+        var accepted = accepted
+        for (index, candidate) in candidates.enumerated() {
+            var judgement = Judgement()
+            func refuse(_ reason: Filters.Reason, _ isSo: Bool) {
+                if isSo { judgement.reasons.append(reason) }
+            }
+            judgement.flaw = candidate.print.flaw
+            refuse(.broken, filters.has(.broken) && candidate.print.flaw != nil)
+            if let rate = filters.rates[.offManifold] {
+                let score = try Self.score(candidate, model: model, record: record)
+                judgement.score = score
+                if scores.count >= Self.smallestCount {
+                    judgement.scorePValue = Calibration.pValue(score, among: scores)
+                }
+                refuse(.offManifold, Self.isRare(judgement.scorePValue, rate, of: scores.count))
+            }
+            if let rate = filters.rates[.mislabelled], let classifier, let looks {
+                judgement.predicted = looks[index].predicted
+                judgement.labelPValue = looks[index].pValue
+                refuse(
+                    .mislabelled,
+                    Self.isRare(looks[index].pValue, rate, of: classifier.unlikeness.count))
+            }
+            if let rate = filters.rates[.copies], let distances, let nearest {
+                let parents = candidate.parents.map { candidate.print.distance(to: $0) }
+                let distance = ([nearest[index]] + parents).min() ?? .infinity
+                judgement.nearest = distance
+                judgement.nearestPValue = distances.pValue(distance)
+                refuse(.copies, isNear(distance, rate))
+            }
+            if let rate = filters.rates[.duplicates] {
+                judgement.twin = accepted.map { candidate.print.distance(to: $0) }.min()
+                refuse(.duplicates, judgement.twin.map { isNear($0, rate) } ?? false)
+            }
+            if judgement.reasons.isEmpty { accepted.append(candidate.print) }
+            judgements[index] = judgement
+        }
+        return judgements
+    }
+
+    /// Whether a p-value among so many is at most a rate, or the least there is.
+    private static func isRare(_ pValue: Double?, _ rate: Double, of count: Int) -> Bool {
+        pValue.map { $0 <= max(rate, 1 / Double(count + 1)) * (1 + 1e-12) } ?? false
+    }
+
+    private func isNear(_ distance: Double, _ rate: Double) -> Bool {
+        if distance < Fingerprint.sameness { return true }
+        guard let distances else { return false }
+        return Self.isRare(distances.pValue(distance), rate, of: distances.nearness.count)
+    }
+
+    /// Windows that are scored at once.
+    private static let batchSize = 32
+
+    /// The negative reconstruction probability of a file, in nats, as ``Scorer`` has it: a batch has the
+    /// windows of one file, so that it does not depend on others.
+    private static func score(
+        _ candidate: Candidate, model: VAE, record: ModelRecord
+    ) throws -> Double {
+        let windows = candidate.windows
+        var values: [Double] = []
+        for start in stride(from: 0, to: windows.count, by: batchSize) {
+            let range = start..<min(windows.count, start + batchSize)
+            let statistics = try model.statistics(
+                of: model.batch(windows.values(range)),
+                condition: model.condition(range.map { _ in candidate.codes }),
+                drawCount: record.drawCount
+            ) { window, draws in
+                draws.flatMap { draw -> [Float] in
+                    var generator = Generator(
+                        seed: 0, Stream.scoring.rawValue, windows.hash.word,
+                        UInt64(start + window), UInt64(draw))
+                    return generator.normals(model.noiseCount)
+                }
+            }
+            values += statistics.reconstruction.map { -$0 }
+        }
+        return record.aggregate(values)
+    }
+}
+
+extension Judge.Candidate {
+    /// Reads what is needed of the bytes of a file.
+    ///
+    /// - Throws: `MediaError` for a file that cannot be read right
+    init(
+        _ bytes: [UInt8], path: String, preprocessing: Preprocessing, label: String?, codes: [Int]
+    ) throws {
+        self.init(
+            print: try Fingerprint(of: bytes, path: path, preprocessing: preprocessing),
+            windows: try preprocessing.windows(of: bytes, path: path), label: label, codes: codes)
+    }
+}
