@@ -317,6 +317,8 @@ struct AugmentCommand: ParsableCommand {
                     .interrupted, "interrupted after \(before + written) of \(total) files",
                     hint: "the files and their manifest lines are whole; the same command goes on")
             }
+            // Judged files come in groups, whose last one says how fast they do.
+            guard filters.isEmpty || written % Augmenter.groupSize == 0 else { return }
             console.progress {
                 let seconds = Date().timeIntervalSince(startedAt) / Double(written)
                 let left = total - before - written

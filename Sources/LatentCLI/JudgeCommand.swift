@@ -79,7 +79,7 @@ struct JudgeCommand: ParsableCommand {
         let device = try machine.start()
         let judging = try FileJudging(
             file: loaded.file, model: try loaded.file.model(on: device), filters: filters,
-            real: items, workerCount: machine.readerCount)
+            real: items, seed: machine.seed, workerCount: machine.readerCount)
         for remark in judging.remarks { console.advice("not judged: \(remark)") }
         let interruption = Interruption()
         var (fileCount, failedCount) = (0, 0)

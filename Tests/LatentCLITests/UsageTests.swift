@@ -30,7 +30,7 @@ struct Usage {
 
     @Test(
         "Help explains itself with examples",
-        arguments: ["", "check", "train", "score", "calibrate", "augment", "inspect"])
+        arguments: ["", "check", "train", "score", "calibrate", "augment", "judge", "inspect"])
     func help(verb: String) throws {
         let run = try Tool.run((verb.isEmpty ? [] : [verb]) + ["--help"])
         #expect(run.status == 0)
@@ -140,7 +140,12 @@ struct Validation {
         Refusal("augment -m m -o d -n 0", "-n is 0; it must be 1 to 100000000."),
         Refusal("augment -m m -o d -n 3 --spread=-1", "--spread is -1.0; it must be 0 to 100."),
         Refusal("augment -m m -o d -n 3 --spread nan", "--spread is nan; it must be 0 to 100."),
-        Refusal("augment -m m -o d -n 3 x --method prior", "--method prior starts from no real"),
+        Refusal(
+            "augment -m m -o d -n 3 x --method prior --reject none",
+            "--method prior starts from no real"),
+        Refusal("augment -m m -o d -n 3 --reject copies", "name them"),
+        Refusal("augment -m m -o d -n 3 --reject stale", "'--reject"),
+        Refusal("judge -m m x", "--real"), Refusal("judge -m m --real x", "no data"),
         Refusal("augment -m m -o d -n 3 --method dream", "'--method"),
         Refusal("augment -m m -o d -n 3 --encoding mp3", "'--encoding"),
         Refusal("inspect", "model"), Refusal("inspect m --format xml", "'--format"),

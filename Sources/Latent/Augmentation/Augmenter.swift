@@ -234,7 +234,7 @@ public final class Augmenter {
 
     /// Latents are decoded for this many items at once; no batch has items of two such groups, so
     /// that their bytes do not depend on what else is made.
-    static let groupSize = 64
+    public static let groupSize = 64
     private static let chunkByteLimit = 16 << 20
 
     /// Makes all items from real ones: those of the plan for them.
@@ -324,7 +324,8 @@ public final class Augmenter {
                 ? nil
                 : try Judge(
                     configuration.filters, file: source.file, model: source.model,
-                    items: plan.items, classes: plan.classes, workerCount: workerCount)
+                    items: plan.items, classes: plan.classes, seed: configuration.seed,
+                    workerCount: workerCount)
         }
         for remark in judge?.remarks ?? [] { onRemark(remark) }
         let renderer = Renderer(

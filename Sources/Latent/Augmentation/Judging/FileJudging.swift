@@ -13,11 +13,13 @@ public final class FileJudging {
     ///   - model: the same on its device; it stays on the calling thread
     ///   - filters: what is looked for
     ///   - real: files to compare with
+    ///   - seed: of the draws of scores
     ///   - workerCount: threads that read
     /// - Throws: ``LatentError`` `.usage` for a model that reads what files cannot be compared by; `.data`
     ///   for a real file of a class that a conditional model does not know
     public init(
-        file: ModelFile, model: VAE, filters: Filters, real: [Item], workerCount: Int
+        file: ModelFile, model: VAE, filters: Filters, real: [Item], seed: UInt64 = 0,
+        workerCount: Int
     ) throws {
         guard file.record.preprocessing.isInvertible else {
             throw LatentError(
@@ -29,7 +31,7 @@ public final class FileJudging {
             try conditioning.map { $0.label(of: try $0.codes(of: item)) } ?? item.label
         }
         judge = try Judge(
-            filters, file: file, model: model, items: real, classes: classes,
+            filters, file: file, model: model, items: real, classes: classes, seed: seed,
             workerCount: workerCount)
         self.file = file
         self.workerCount = workerCount

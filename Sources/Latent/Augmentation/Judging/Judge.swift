@@ -28,6 +28,7 @@ final class Judge {
     var preprocessing: Preprocessing { record.preprocessing }
     private let model: VAE
     private let record: ModelRecord
+    private let seed: UInt64
     private let classifier: LabelClassifier?
     private let distances: RealDistances?
     /// Scores of real files, ascending.
@@ -48,14 +49,16 @@ final class Judge {
     ///   - model: the same on its device
     ///   - items: real files; unreadable ones are left out
     ///   - classes: of each
+    ///   - seed: of the draws of scores
     ///   - workerCount: threads that read
     /// - Throws: `TorchError` when the model cannot be run
     /// - Complexity: N²·E and 6 D³, for N files of E values and D cells of edges
     init(
         _ filters: Filters, file: ModelFile, model: VAE, items: [Item], classes: [String?],
-        workerCount: Int
+        seed: UInt64, workerCount: Int
     ) throws {
         self.filters = filters
+        self.seed = seed
         self.model = model
         record = file.record
         let preprocessing = file.record.preprocessing
@@ -91,7 +94,7 @@ final class Judge {
             prints.append(candidate.print)
             labels.append(candidate.label)
             if lacksScores, filters.has(.offManifold), prints.count % scoredStep == 0 {
-                found.append(try Self.score(candidate, model: model, record: record))
+                found.append(try Self.score(candidate, model: model, record: record, seed: seed))
             }
         }
         scores = found.count > own.count ? found.sorted() : own
@@ -135,7 +138,7 @@ final class Judge {
             judgement.flaw = candidate.print.flaw
             refuse(.broken, filters.has(.broken) && candidate.print.flaw != nil)
             if let rate = filters.rates[.offManifold] {
-                let score = try Self.score(candidate, model: model, record: record)
+                let score = try Self.score(candidate, model: model, record: record, seed: seed)
                 judgement.score = score
                 if scores.count >= Self.smallestCount {
                     judgement.scorePValue = Calibration.pValue(score, among: scores)
@@ -183,7 +186,7 @@ final class Judge {
     /// The negative reconstruction probability of a file, in nats, as ``Scorer`` has it: a batch has the
     /// windows of one file, so that it does not depend on others.
     private static func score(
-        _ candidate: Candidate, model: VAE, record: ModelRecord
+        _ candidate: Candidate, model: VAE, record: ModelRecord, seed: UInt64
     ) throws -> Double {
         let windows = candidate.windows
         var values: [Double] = []
@@ -196,7 +199,7 @@ final class Judge {
             ) { window, draws in
                 draws.flatMap { draw -> [Float] in
                     var generator = Generator(
-                        seed: 0, Stream.scoring.rawValue, windows.hash.word,
+                        seed: seed, Stream.scoring.rawValue, windows.hash.word,
                         UInt64(start + window), UInt64(draw))
                     return generator.normals(model.noiseCount)
                 }
