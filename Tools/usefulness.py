@@ -42,6 +42,9 @@ class's recall, over every class in turn, each row filling up the rare class to 
     smote, smote+classic         with SMOTE
     random, random+classic       with random deformations of the size of ours
     ours, ours+classic           with files of `latent augment --method deform`
+    all, all+classic             half of a batch real, the rare ones more often, half deformed files of
+                                 every class alike (--per-class), so that what deformed files look
+                                 like does not tell the rare class
 
 Files and figures are kept in --cache (usefulness-cache below the folder for temporary files), so that a run
 can go on, or have further seeds or rows.
@@ -83,7 +86,7 @@ FILES_OF_CLASS = 1000
 ROWS = ["real", "classic", "classic+elastic", "smote", "random", "ours", "smote+classic",
         "random+classic", "ours+classic", "smote alone", "random alone", "ours alone"]
 IMBALANCE_ROWS = ["real", "classic", "resample", "resample+classic", "smote", "smote+classic",
-                  "random", "random+classic", "ours", "ours+classic"]
+                  "random", "random+classic", "ours", "ours+classic", "all", "all+classic"]
 PAIRS = [
     ("ours", "real"), ("ours", "random"), ("ours", "smote"), ("ours alone", "real"),
     ("ours alone", "classic"), ("classic+elastic", "classic"), ("ours+classic", "classic"),
@@ -92,7 +95,8 @@ PAIRS = [
 IMBALANCE_PAIRS = [
     ("ours", "resample"), ("ours", "smote"), ("ours", "random"),
     ("ours+classic", "resample+classic"), ("ours+classic", "smote+classic"),
-    ("ours+classic", "random+classic"), ("ours+classic", "smote")]
+    ("ours+classic", "random+classic"), ("ours+classic", "smote"), ("all", "resample"),
+    ("all+classic", "resample+classic"), ("all+classic", "smote+classic")]
 
 
 # Files to tensors.
@@ -372,8 +376,11 @@ def imbalanced_source(real, row, rare, fill):
     x, y = real.x, real.y
     own = (y == rare)
     torch.manual_seed(real.seed + 1000)
-    if kind == "resample":
+    deformed = None
+    if kind in ("resample", "all"):
         a, b = pick(x[own], y[own], fill)
+        if kind == "all":
+            deformed = real.files("deform", real.data(), ["--per-class", int(own.sum()) + fill], "all")
     elif kind == "smote":
         a, b = smote(x[own], y[own], fill)
     elif kind == "random":
@@ -388,7 +395,10 @@ def imbalanced_source(real, row, rare, fill):
         x, y = torch.cat([x, a]), torch.cat([y, b])
 
     def draw():
-        a, b = pick(x, y, BATCH)
+        a, b = pick(x, y, BATCH // (2 if deformed else 1))
+        if deformed:
+            c, d = pick(*deformed, BATCH // 2)
+            a, b = torch.cat([a, c]), torch.cat([b, d])
         return (vary(a, real.is_sound) if classic else a), b
     return draw
 
