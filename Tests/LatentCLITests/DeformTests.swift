@@ -9,7 +9,11 @@ struct Deform {
         _ model: String, to output: String, _ arguments: String...
     ) throws -> ToolRun {
         try Tool.run(
-            ["augment", "-m", model, "-o", output, "-n", "12", "--method", "deform"] + arguments)
+            [
+                "augment", "-m", model, "-o", output, "-n", "12", "--method", "deform", "--reject",
+                "none",
+            ]
+                + arguments)
     }
 
     private func manifest(_ folder: String) throws -> [[String: Any]] {

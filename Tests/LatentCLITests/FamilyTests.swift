@@ -73,7 +73,10 @@ struct Family {
         #expect(scored.status == 0)
         #expect(try lines(scored).allSatisfy { ($0["score"] as? Double)?.isFinite == true })
         let drawn = try Tool.run(
-            ["augment", "-m", folder / "m", "-o", folder / "new", "-n", "3", "--quiet"])
+            [
+                "augment", "-m", folder / "m", "-o", folder / "new", "-n", "3", "--reject", "none",
+                "--quiet",
+            ])
         #expect(drawn.status == 0, "\(drawn.errors)")
         #expect(try contents(below: folder / "new").keys.filter { $0.hasSuffix(".png") }.count == 3)
     }

@@ -32,7 +32,7 @@ struct Processes {
         arguments: [
             "", "--likelihood bernoulli --objective iwae --importance-draws 3",
             "--layers 3 --free-nats 1 --balance weight", "--objective beta --capacity 5",
-            "--for detection --architecture conv --members 2",
+            "--for detection --deform-steps 0 --architecture conv --members 2",
         ])
     func agreement(options: String) throws {
         let folder = try TemporaryFolder()

@@ -65,12 +65,14 @@ struct Training {
         }
         try folder.copy(Fixtures.path("broken/truncated.png"), as: "data/broken.png")
         let skipped = try Tool.run(
-            ["train", data, "-o", folder / "m", "--on-error", "skip"] + TrainedModels.tiny)
+            ["train", data, "-o", folder / "m", "--for", "augmentation", "--on-error", "skip"]
+                + TrainedModels.tiny)
         #expect(skipped.status == 0)
         #expect(skipped.errors.contains("broken.png"))
         #expect(skipped.errors.contains("left out 1 of 41 files"))
         let failed = try Tool.run(
-            ["train", data, "-o", folder / "n", "--on-error", "fail"] + TrainedModels.tiny)
+            ["train", data, "-o", folder / "n", "--for", "augmentation", "--on-error", "fail"]
+                + TrainedModels.tiny)
         #expect(failed.status == 65)
         #expect(failed.errorLines.count == 1)
         #expect(failed.errorLines.first?.contains("broken.png") == true)
