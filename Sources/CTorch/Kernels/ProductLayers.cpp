@@ -155,11 +155,19 @@ struct Product : torch::autograd::Function<Product> {
         }
         if (context->needs_input_grad(1)) {
             int64_t depth = source.size(3), columns = slope.rows.size(3);
-            auto sum = at::zeros({g.kernel, g.kernel, depth, columns}, at::kFloat);
+            auto pairs = interleaved(source);
+            // Of one tap the two may change places, which gives the order that weights have.
+            bool swaps = g.inputs() == 1 && g.taps() == 1 && !g.transposed;
+            auto sum = at::zeros({g.kernel, g.kernel, swaps ? columns : depth, swaps ? depth : columns},
+                                 at::kFloat);
             products::weight_gradient(
-                numbers(interleaved(source)), numbers(slope.pairs), *kept_links(g, true),
-                g.taps(), (items + 1) / 2, static_cast<int>(depth), static_cast<int>(columns),
-                sum.data_ptr<float>());
+                numbers(swaps ? slope.pairs : pairs), numbers(swaps ? pairs : slope.pairs),
+                *kept_links(g, true), g.taps(), (items + 1) / 2,
+                static_cast<int>(swaps ? columns : depth),
+                static_cast<int>(swaps ? depth : columns), sum.data_ptr<float>());
+            if (swaps) {
+                sum = sum.transpose(2, 3);
+            }
             sum = sum.narrow(2, 0, weights.inputs()).narrow(3, 0, weights.outputs());
             to_weight = (g.transposed ? sum.permute({2, 3, 0, 1}) : sum.permute({3, 2, 0, 1}))
                             .contiguous();

@@ -79,13 +79,81 @@ BFloat16 rounded(float value) {
 
 namespace {
 
-/// Pairs of bfloat16 of two rows of up to 16 weights, each to a place of its own.
-LT_BF16 inline void put_pairs(__m512 even, __m512 odd, __mmask16 mask, BFloat16 *out,
-                              __m512i offsets) {
+/// Pairs of bfloat16 of two rows of up to 16 weights.
+LT_BF16 inline __m512i pairs_of(__m512 even, __m512 odd) {
     __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
     __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
-    _mm512_mask_i32scatter_epi32(out, mask, offsets,
-                                 _mm512_or_si512(low, _mm512_slli_epi32(high, 16)), 4);
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+
+}  // namespace
+
+namespace {
+
+/// Rows of 16 numbers of 32 bits become columns.
+LT_BF16 inline void transpose(__m512i (&r)[16]) {
+    __m512i t[16];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    // Number j of r[4 g + i] now has quarters of column 4 j + i, of rows 4 g to 4 g + 3.
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; ++i) {
+        __m512i a = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
+        __m512i b = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
+        __m512i c = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
+        __m512i d = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
+        t[i] = _mm512_shuffle_i32x4(a, b, 0x88);
+        t[8 + i] = _mm512_shuffle_i32x4(a, b, 0xdd);
+        t[4 + i] = _mm512_shuffle_i32x4(c, d, 0x88);
+        t[12 + i] = _mm512_shuffle_i32x4(c, d, 0xdd);
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; ++i) {
+        r[i] = t[i];
+    }
+}
+
+/// Fills panels from weights whose depth lies side by side in memory, as that of linear layers does: 16
+/// columns of 16 pairs at a time.
+LT_BF16 void pack_along_depth(const float *weights, int depth, int64_t tap_stride,
+                              int64_t column_stride, Panels &panels) {
+    const int64_t tap_size = static_cast<int64_t>(panels.depth) * Panels::width;
+    for (int column = 0; column < panels.columns; column += 16) {
+        const int columns = std::min(16, panels.columns - column);
+        for (int tap = 0; tap < panels.taps; ++tap) {
+            const float *from = weights + tap * tap_stride + column * column_stride;
+            BFloat16 *out = panels.values.data() +
+                            (static_cast<int64_t>(column / Panels::width) * panels.taps + tap) *
+                                tap_size +
+                            column % Panels::width * 2;
+            for (int k = 0; k < depth; k += 32, out += 32 * Panels::width) {
+                const int left = std::min(32, depth - k);
+                const auto kept = static_cast<uint32_t>(left == 32 ? ~0u : (1u << left) - 1);
+                __m512i r[16];
+                for (int i = 0; i < 16; ++i) {
+                    const float *row = from + i * column_stride + k;
+                    const uint32_t mask = i < columns ? kept : 0;
+                    r[i] = (__m512i)_mm512_cvtne2ps_pbh(
+                        _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), row + 16),
+                        _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), row));
+                }
+                transpose(r);
+                for (int i = 0; i < (left + 1) / 2; ++i) {
+                    _mm512_storeu_si512(out + i * 2 * Panels::width, r[i]);
+                }
+            }
+        }
+    }
 }
 
 }  // namespace
@@ -98,6 +166,10 @@ LT_BF16 Panels pack(const float *weights, int taps, int depth, int columns, int6
     panels.columns = columns;
     panels.values.assign(static_cast<size_t>(panels.blocks()) * taps * panels.depth * Panels::width,
                          0);
+    if (depth_stride == 1) {
+        pack_along_depth(weights, depth, tap_stride, column_stride, panels);
+        return panels;
+    }
     // Vectors go along taps or columns, whichever lie side by side in memory.
     const bool along_taps = tap_stride == 1 && taps > 1;
     const int64_t tap_size = static_cast<int64_t>(panels.depth) * Panels::width;
@@ -105,9 +177,8 @@ LT_BF16 Panels pack(const float *weights, int taps, int depth, int columns, int6
     const int64_t lane_stride = along_taps ? 1 : column_stride;
     const __m512i counted = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m512i from = _mm512_mullo_epi32(counted, _mm512_set1_epi32((int)lane_stride));
-    // In pairs of numbers: to the next panel, or to the next column of one.
-    const __m512i to =
-        _mm512_mullo_epi32(counted, _mm512_set1_epi32(along_taps ? (int)(tap_size / 2) : 1));
+    // In pairs of numbers: to the next panel.
+    const __m512i to = _mm512_mullo_epi32(counted, _mm512_set1_epi32((int)(tap_size / 2)));
     for (int outer = 0; outer < (along_taps ? columns : taps); ++outer) {
         for (int k = 0; k < depth; k += 2) {
             for (int lane = 0; lane < lanes; lane += 16) {
@@ -125,9 +196,14 @@ LT_BF16 Panels pack(const float *weights, int taps, int depth, int columns, int6
                                 (static_cast<int64_t>(column / Panels::width) * taps + tap) *
                                     tap_size +
                                 (k / 2 * Panels::width + column % Panels::width) * 2;
-                put_pairs(read(first, mask),
-                          read(first + depth_stride, k + 1 < depth ? mask : __mmask16(0)), mask,
-                          out, to);
+                __m512i pairs =
+                    pairs_of(read(first, mask),
+                             read(first + depth_stride, k + 1 < depth ? mask : __mmask16(0)));
+                if (along_taps) {
+                    _mm512_mask_i32scatter_epi32(out, mask, to, pairs, 4);
+                } else {
+                    _mm512_mask_storeu_epi32(out, mask, pairs);
+                }
             }
         }
     }
