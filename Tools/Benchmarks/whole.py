@@ -26,6 +26,9 @@ sys.path.insert(0, str(HERE.parent))
 
 import measured  # noqa: E402
 
+# Threads that spin while they wait are slow where anything else runs, such as PyTorch's own workers.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 LATENT = HERE.parent.parent / ".build" / "release" / "latent"
 PEER = HERE.parent / "peer.py"
 

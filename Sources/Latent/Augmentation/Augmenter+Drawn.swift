@@ -1,0 +1,112 @@
+import Media
+import Torch
+
+/// From parents to what is decoded: the latents of each method.
+extension Augmenter {
+    /// Where between its parents an item lies.
+    private func mix(using generator: inout Generator) -> Double? {
+        switch configuration.method {
+        case .interpolate: 0.2 + 0.6 * Double(generator.uniform())
+        case .smote: Double(generator.uniform())
+        case .extrapolate: -configuration.extrapolation
+        case .prior, .density, .posterior, .transform, .deform: nil
+        }
+    }
+
+    /// Draws the latents of a chunk and decodes them in one batch.
+    func decode(_ chunk: [Prepared]) throws -> [Renderer.Job] {
+        guard !chunk.isEmpty else { return [] }
+        guard let model = source?.model else { return chunk.map(\.untouched) }
+        return try withoutGradients {
+            let latentCount = model.noiseCount
+            var mixes: [Double?] = []
+            var noise: [Float] = []
+            var counts: [Int] = []
+            var choices: [Float] = []
+            var codes: [[Int]] = []
+            for prepared in chunk {
+                var generator = prepared.draw.generator
+                // Parents of unequal length share as many windows as the shorter one has.
+                let count = prepared.windows.map(\.count).min() ?? 1
+                mixes.append(mix(using: &generator))
+                counts.append(count)
+                noise += generator.normals(count * latentCount)
+                choices += (0..<count).map { _ in generator.uniform() }
+                codes += [[Int]](repeating: prepared.codes, count: count)
+            }
+            let condition = try model.condition(codes)
+            let total = counts.reduce(0, +)
+            let noiseTensor = try Tensor(noise, shape: [total, latentCount]).to(model.device)
+            let z: Tensor
+            switch configuration.method {
+            case .transform: return chunk.map(\.untouched)
+            case .prior:
+                z = try model.priorLatents(
+                    noise: noiseTensor * configuration.spread, choices: choices,
+                    condition: condition)
+            case .density:
+                let top = density?.draws(
+                    groups: codes.map(labelling.group),
+                    noise: noise.map { $0 * Float(configuration.spread) }, noiseCount: latentCount,
+                    choices: choices)
+                z = try model.latents(
+                    below: Tensor(top ?? [], shape: [total, model.configuration.latentCount])
+                        .to(model.device),
+                    noise: noiseTensor * configuration.spread, condition: condition)
+            case .posterior:
+                z = try encode(
+                    chunk, by: model, parent: 0, counts: counts,
+                    noise: noiseTensor * configuration.spread)
+            case .deform:
+                return try deform(chunk)
+            case .interpolate, .smote, .extrapolate:
+                let first = try encode(chunk, by: model, parent: 0, counts: counts)
+                let second = try encode(chunk, by: model, parent: 1, counts: counts)
+                let weights = zip(mixes, counts).flatMap { mix, count in
+                    [Float](repeating: Float(mix ?? 0), count: count)
+                }
+                z = try configuration.path.points(from: first, to: second, mixes: weights)
+            }
+            let decoded = try model.decode(z, condition: condition).mean.floats()
+            let length = model.configuration.elementCount
+            var jobs: [Renderer.Job] = []
+            var start = 0
+            for (index, prepared) in chunk.enumerated() {
+                let end = start + counts[index] * length
+                jobs.append(
+                    Renderer.Job(
+                        draw: prepared.draw, parents: prepared.windows,
+                        windows: Array(decoded[start..<end]), real: nil, mix: mixes[index],
+                        codes: prepared.codes))
+                start = end
+            }
+            return jobs
+        }
+    }
+
+    /// Draws what is done to the first parent of each: what makes the last of them of the last but one.
+    private func deform(_ chunk: [Prepared]) throws -> [Renderer.Job] {
+        guard let deformer else { return [] }
+        let deformations = try deformer.deformations(
+            of: chunk.map { ($0.windows[$0.windows.count - 2], $0.windows[$0.windows.count - 1]) },
+            generators: chunk.map(\.draw.generator), spread: configuration.spread)
+        return zip(chunk, deformations).map { prepared, deformation in
+            Renderer.Job(
+                draw: prepared.draw, parents: prepared.windows, windows: [], real: nil,
+                mix: nil, codes: prepared.codes, deformation: deformation)
+        }
+    }
+
+    private func encode(
+        _ chunk: [Prepared], by model: VAE, parent: Int, counts: [Int], noise: Tensor? = nil
+    ) throws -> Tensor {
+        var values: [Float] = []
+        var codes: [[Int]] = []
+        for (prepared, count) in zip(chunk, counts) {
+            values += prepared.windows[parent].values(0..<count)
+            codes += [[Int]](repeating: prepared.parentCodes[parent], count: count)
+        }
+        return try model.latents(
+            of: model.batch(values), condition: model.condition(codes), noise: noise)
+    }
+}

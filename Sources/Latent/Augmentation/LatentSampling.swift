@@ -1,0 +1,45 @@
+/// The ways to draw latents for new items; one more is one more case and its branch in
+/// ``Augmenter``.
+public enum LatentSampling: String, Codable, Sendable, CaseIterable {
+    /// z ~ p(z).
+    case prior
+    /// z from where the latents of the training files of a class lie: ``LatentDensity``.
+    case density
+    /// z ~ q(z|x) of a real item, its deviation times the spread.
+    case posterior
+    /// z on the way between the posterior means of two real items of one class.
+    case interpolate
+    /// z between the posterior mean of a real item and that of one of the nearest of its class.
+    ///
+    /// Source: Chawla et al., "SMOTE", JAIR 16, 2002, in the latent space instead of that of the data.
+    case smote
+    /// z beyond the posterior mean of a real item zᵢ, away from one of the nearest of its class zⱼ:
+    /// zᵢ + λ · (zᵢ - zⱼ).
+    ///
+    /// Source: DeVries & Taylor, "Dataset augmentation in feature space", ICLR workshop 2017.
+    case extrapolate
+    /// No latents and no model: a real item as it is, for ``FileTransforms`` to change.
+    case transform
+    /// A real item, deformed as one of its class-mates, or one of any class, differs from another:
+    /// ``DeformationNetwork``.
+    case deform
+
+    /// Real items that one draw needs; one that is deformed by a pair of others has one more.
+    public var parentCount: Int {
+        switch self {
+        case .prior, .density: 0
+        case .posterior, .transform: 1
+        case .interpolate, .smote, .extrapolate, .deform: 2
+        }
+    }
+
+    /// Whether the second parent is one of the nearest to the first, and how many those usually are: k of
+    /// the papers.
+    public var neighbourCount: Int? {
+        switch self {
+        case .smote: 5
+        case .extrapolate: 10
+        case .prior, .density, .posterior, .interpolate, .transform, .deform: nil
+        }
+    }
+}
