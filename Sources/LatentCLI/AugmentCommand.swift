@@ -25,6 +25,7 @@ struct AugmentCommand: ParsableCommand {
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
               latent augment -m m.safetensors photos -o beyond -n 500 --method extrapolate --lambda 0.3
               latent augment -m m.safetensors photos -o changed -n 500 --method deform
+              latent augment -m m.safetensors photos -o best -n 500 --method auto
               latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
               latent augment photos -o classic -n 5000 --transform classic
               latent augment photos -o bent -n 5000 --transform flip-x,classic,elastic=0.05
@@ -67,15 +68,18 @@ struct AugmentCommand: ParsableCommand {
     var format: RowFormat?
 
     @Option(
+        name: .customLong("method"),
         help: """
             prior (of a model of --objective vamp: posteriors of its pseudo-inputs); density, where the \
             training files of a class lie; posterior, around a real item; interpolate, between two items \
             of a class; smote, between an item and one of the nearest of its class; extrapolate, beyond \
             an item, away from one of them; deform, a real item changed as others of a class differ, and \
-            as sharp as it is; transform, a real item itself, for --transform (posterior where data are \
-            named, else density, or prior where the model has none; transform without a model).
+            as sharp as it is; transform, a real item itself, for --transform; auto, in minutes, what does \
+            most for a small classifier of DATA, or classic transforms where nothing is better beyond \
+            doubt, or no new files (posterior where data are named, else density, or prior where the \
+            model has none; transform without a model).
             """)
-    var method: LatentSampling?
+    var methodOption: MethodOption?
 
     @Option(
         help: ArgumentHelp(
@@ -164,8 +168,27 @@ struct AugmentCommand: ParsableCommand {
                 "--method \(method.rawValue) starts from no real items, and --reject compares with none; "
                     + "leave DATA out.")
         }
-        try checkTransform()
+        try isAutomatic ? checkAutomatic() : checkTransform()
         try checkPairs()
+    }
+
+    /// The method that is named; nil for the usual one, and where it is to be chosen.
+    private var method: LatentSampling? { methodOption?.sampling }
+
+    /// Whether method and transforms are to be chosen.
+    private var isAutomatic: Bool { methodOption == .auto }
+
+    private func checkAutomatic() throws {
+        guard !input.data.isEmpty else {
+            throw ValidationError("--method auto tries methods on real items; name some as DATA.")
+        }
+        guard transforming.transform == nil else {
+            throw ValidationError("--method auto chooses transforms too; leave --transform out.")
+        }
+        guard condition == nil, spread == 1 else {
+            throw ValidationError(
+                "--condition and --spread are of a method; leave them out for --method auto.")
+        }
     }
 
     private func checkPairs() throws {
@@ -187,7 +210,7 @@ struct AugmentCommand: ParsableCommand {
     }
 
     /// Whether real files are transformed, and no model is needed.
-    private var isTransform: Bool { method == .transform || (method == nil && model == nil) }
+    private var isTransform: Bool { method == .transform || (methodOption == nil && model == nil) }
 
     private func checkTransform() throws {
         guard isTransform else {
@@ -241,8 +264,9 @@ struct AugmentCommand: ParsableCommand {
         try OutputCheck.holdsNoInput(
             output, of: parents.lazy.map(\.path) + (transforms?.noisePaths ?? []))
         try OutputCheck.isOutside(input.data, output)
+        let usual = defaultMethod(loaded?.file)
         var configuration = Augmenter.Configuration(
-            method: method ?? defaultMethod(loaded?.file), amount: amount.amount)
+            method: method ?? usual, amount: amount.amount)
         configuration.spread = spread
         configuration.path = path ?? configuration.path
         configuration.neighbourCount = neighbours
@@ -250,20 +274,33 @@ struct AugmentCommand: ParsableCommand {
         configuration.seed = machine.seed
         configuration.encoding = encoding
         configuration.transforms = transforms?.transforms
-        configuration.filters = isTransform ? .none : filters
+        configuration.filters = filters
         configuration.workerCount = machine.readerCount
         configuration.shard = sharding.shard?.shard
         configuration.assignments = condition?.values ?? [:]
         let device = try machine.start()
+        let source = try loaded.map { (file: $0.file, model: try $0.file.model(on: device)) }
+        var choice: AugmentationChoice?
+        if isAutomatic {
+            let automatic = AutomaticMethod(
+                source: source, drawing: configuration, domain: domain, device: device,
+                console: console)
+            let chosen = try automatic.choice(of: parents, in: output, beginsAgain: force)
+            try automatic.apply(chosen, to: &configuration)
+            choice = chosen
+        }
+        let usesModel = configuration.method != .transform
+        if !usesModel { configuration.filters = .none }
         let augmenter =
-            try loaded.map {
-                try Augmenter(
-                    file: $0.file, model: try $0.file.model(on: device),
-                    configuration: configuration)
+            try source.flatMap {
+                usesModel
+                    ? try Augmenter(file: $0.file, model: $0.model, configuration: configuration)
+                    : nil
             } ?? Augmenter(transforming: configuration)
         let plan = try augmenter.plan(for: parents)
         let record = RunRecord(
-            configuration, plan: plan, modelHash: loaded?.hash, originals: originals)
+            configuration, plan: plan, modelHash: loaded?.hash, originals: originals,
+            choice: choice)
         let progress = try OutputFolder.progress(
             in: output, of: record, plan: plan, configuration: configuration, overwrites: force)
         let shares = plan.shares(of: configuration.shard)
@@ -275,7 +312,9 @@ struct AugmentCommand: ParsableCommand {
         let total =
             newCount + (includeOriginals ? shares.reduce(0) { $0 + $1.originalCount } : 0)
         if plan.slotCount == 0, !includeOriginals {
-            return console.note("nothing to write: no class lacks files")
+            return console.note(
+                "nothing to write"
+                    + (choice?.ground == .real ? "" : ": no class lacks files"))
         }
         // Real files that cannot be read are not there, and the run was finished without them.
         if let progress, progress.newCount == newCount, newCount > 0 || progress.fileCount == total
@@ -318,7 +357,9 @@ struct AugmentCommand: ParsableCommand {
                     hint: "the files and their manifest lines are whole; the same command goes on")
             }
             // Judged files come in groups, whose last one says how fast they do.
-            guard filters.isEmpty || written % Augmenter.groupSize == 0 else { return }
+            guard configuration.filters.isEmpty || written % Augmenter.groupSize == 0 else {
+                return
+            }
             console.progress {
                 let seconds = Date().timeIntervalSince(startedAt) / Double(written)
                 let left = total - before - written
@@ -344,7 +385,8 @@ struct AugmentCommand: ParsableCommand {
             onRemark: { console.advice("not judged: \($0)") }
         ) { item in
             rejected.merge(item.rejected) { $0 + $1 }
-            _ = try prepared().write(item, configuration: configuration, modelHash: loaded?.hash)
+            _ = try prepared().write(
+                item, configuration: configuration, modelHash: usesModel ? loaded?.hash : nil)
             try count()
         }
         console.clear()

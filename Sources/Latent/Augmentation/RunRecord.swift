@@ -9,9 +9,14 @@ import Media
 public struct RunRecord: Codable, Sendable, Equatable {
     /// Settings as words, by name.
     public let settings: [String: String]
+    /// What was chosen by ``AugmentationTrial``, and why; nil where the settings were given.
+    public let choice: AugmentationChoice?
 
     /// Makes a record of settings.
-    public init(_ settings: [String: String]) { self.settings = settings }
+    public init(_ settings: [String: String], choice: AugmentationChoice? = nil) {
+        self.settings = settings
+        self.choice = choice
+    }
 
     /// Collects what a run depends on.
     ///
@@ -21,9 +26,10 @@ public struct RunRecord: Codable, Sendable, Equatable {
     ///     all of them would take long
     ///   - modelHash: of the model file; nil without a model
     ///   - originals: whether and how the real items are taken along
+    ///   - choice: what decided the method and the transforms; nil where they were given
     public init(
         _ configuration: Augmenter.Configuration, plan: AugmentationPlan, modelHash: ContentHash?,
-        originals: OriginalFiles?
+        originals: OriginalFiles?, choice: AugmentationChoice? = nil
     ) {
         var lines: [UInt8] = []
         for item in plan.items {
@@ -32,7 +38,8 @@ public struct RunRecord: Codable, Sendable, Equatable {
             let words = [item.path, item.label] + item.attributes + ["\(size)"]
             for word in words { lines += Array((word ?? "").utf8) + [word == nil ? 1 : 0] }
         }
-        settings = [
+        self.choice = choice
+        var settings: [String: String] = [
             "program": LatentVersion.current,
             "model": modelHash.map { "\($0)" } ?? "",
             "method": configuration.method.rawValue,
@@ -50,6 +57,8 @@ public struct RunRecord: Codable, Sendable, Equatable {
             "data": "\(plan.items.count) files, \(ContentHash(of: lines))",
             "originals": originals?.rawValue ?? "left out",
         ]
+        if let choice { settings["auto"] = choice.chosen.name }
+        self.settings = settings
     }
 
     /// A setting in which another record differs, in words; nil where they are equal.
@@ -81,6 +90,13 @@ public struct RunRecord: Codable, Sendable, Equatable {
             let record = try? JSONDecoder().decode(RunRecord.self, from: Data(bytes))
         else { return nil }
         self = record
+    }
+
+    /// What the runs in a folder chose; nil where there is none that did.
+    ///
+    /// Parts that share a folder are of one choice: that of the part that began first.
+    public static func choice(in folder: String) -> AugmentationChoice? {
+        names(in: folder).lazy.compactMap { RunRecord(in: folder, name: $0)?.choice }.first
     }
 
     /// Names of all records of a folder, sorted.

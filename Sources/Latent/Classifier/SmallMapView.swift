@@ -71,6 +71,13 @@ public struct SmallMapView: Sendable {
             items, threadCount: threadCount, capacity: 64)
     }
 
+    /// The map of the bytes of a file, in 0…1.
+    ///
+    /// - Throws: `MediaError` for a file that cannot be read right
+    func map(ofBytes bytes: [UInt8], path: String) throws -> [Float] {
+        try map(of: preprocessing.windows(of: bytes, path: path))
+    }
+
     /// The map of a file, in 0…1; of a long recording that of its middle.
     func map(of windows: ItemWindows) throws -> [Float] {
         let middle = windows.count / 2

@@ -302,8 +302,9 @@ public struct DetectionEvaluation: Sendable {
         }
     }
 
-    /// The 2.5th and 97.5th percentiles, between neighbours in proportion; nil for no samples.
-    static func ends(_ samples: [Double]) -> (low: Double, high: Double)? {
+    /// The percentiles that the share `level` lies between, usually the 2.5th and 97.5th, between
+    /// neighbours in proportion; nil for no samples.
+    static func ends(_ samples: [Double], level: Double = 0.95) -> (low: Double, high: Double)? {
         guard !samples.isEmpty else { return nil }
         let sorted = samples.sorted()
         func quantile(_ share: Double) -> Double {
@@ -312,6 +313,6 @@ public struct DetectionEvaluation: Sendable {
             let next = min(index + 1, sorted.count - 1)
             return sorted[index] + (sorted[next] - sorted[index]) * (place - Double(index))
         }
-        return (quantile(0.025), quantile(0.975))
+        return (quantile((1 - level) / 2), quantile((1 + level) / 2))
     }
 }

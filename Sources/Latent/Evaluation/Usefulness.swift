@@ -73,12 +73,16 @@ struct Usefulness: Sendable {
     /// Works results out of what was found right.
     ///
     /// - Parameters:
-    ///   - correct: by recipe, seed and held-out item
+    ///   - correct: by recipe, seed and held-out item; the first two are what differences are to, `real`
+    ///     and `real+classic`
     ///   - codes: the class of each held-out item
     ///   - resampleCount: of the bootstrap
     ///   - seed: of the bootstrap
+    ///   - level: of the intervals
     /// - Complexity: recipes · seeds · items · resamples
-    init(correct: [[[Bool]]], codes: [Int], resampleCount: Int, seed: UInt64) {
+    init(
+        correct: [[[Bool]]], codes: [Int], resampleCount: Int, seed: UInt64, level: Double = 0.95
+    ) {
         let classes = Dictionary(grouping: codes.indices) { codes[$0] }
             .sorted { $0.key < $1.key }.map(\.value)
         let shares = classes.map { Double($0.count) / Double(codes.count) }
@@ -132,7 +136,7 @@ struct Usefulness: Sendable {
                 samples[recipe][draw][keyPath: path]
                     - (base.map { samples[$0][draw][keyPath: path] } ?? 0)
             }
-            let ends = DetectionEvaluation.ends(drawn) ?? (point, point)
+            let ends = DetectionEvaluation.ends(drawn, level: level) ?? (point, point)
             return Estimate(value: point, low: ends.low, high: ends.high)
         }
         results = correct.indices.map { recipe in

@@ -333,4 +333,5 @@ enum Stream: UInt64 {
     case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents, fittedScores
     case resampling, latentDensity, members
     case classifier, augmentationFigures, transforms, neighbours, deformation
+    case augmentationTrial
 }

@@ -1,0 +1,180 @@
+import ArgumentParser
+import Foundation
+import Latent
+import Torch
+
+/// What `--method` takes: a way to draw, or `auto`.
+enum MethodOption: ExpressibleByArgument, Equatable, Sendable {
+    case auto
+    case fixed(LatentSampling)
+
+    init?(argument: String) {
+        if argument == "auto" {
+            self = .auto
+        } else if let sampling = LatentSampling(rawValue: argument) {
+            self = .fixed(sampling)
+        } else {
+            return nil
+        }
+    }
+
+    static var allValueStrings: [String] {
+        LatentSampling.allCases.map(\.rawValue) + ["auto"]
+    }
+
+    /// Nil for `auto`.
+    var sampling: LatentSampling? {
+        guard case .fixed(let sampling) = self else { return nil }
+        return sampling
+    }
+}
+
+/// `augment --method auto`: chooses how new files are made, says why, and keeps to it in a run that goes
+/// on.
+struct AutomaticMethod {
+    let source: (file: ModelFile, model: VAE)?
+    /// How new files are drawn where nothing can be tried.
+    let drawing: Augmenter.Configuration
+    let domain: Domain
+    let device: Device
+    let console: Console
+
+    private var usual: AugmentationChoice.Way { source == nil ? .classic : .init(drawing.method) }
+
+    /// What the folder's run chose; else what a trial on the real files chooses.
+    ///
+    /// - Parameters:
+    ///   - items: the real files
+    ///   - output: the folder to write
+    ///   - beginsAgain: whether what is in it is of no interest
+    /// - Returns: what is taken
+    /// - Throws: `LatentError` `.exists` for a folder that holds something else, `.interrupted`, and
+    ///   whatever the usual method throws, before anything is tried
+    func choice(
+        of items: [Item], in output: String, beginsAgain: Bool
+    ) throws -> AugmentationChoice {
+        if !beginsAgain {
+            if let chosen = RunRecord.choice(in: output) {
+                console.note("\(output) was begun with \(chosen.chosen.name), which auto chose")
+                report(chosen)
+                return chosen
+            }
+            try OutputFolder.checkIsEmpty(output, shard: drawing.shard)
+        }
+        // Requests that cannot be met are refused now, not in minutes.
+        var plain = drawing
+        try apply(usual, to: &plain)
+        let augmenter =
+            try source.map {
+                try Augmenter(file: $0.file, model: $0.model, configuration: plain)
+            } ?? Augmenter(transforming: plain)
+        let trial = AugmentationTrial(
+            source: source, drawing: drawing, domain: domain, device: device)
+        let isNeeded = try augmenter.plan(for: items).slotCount > 0
+        let chosen =
+            isNeeded
+            ? try tried(trial, on: items)
+            : AugmentationChoice(untried: usual, because: "no class lacks files")
+        report(chosen)
+        return chosen
+    }
+
+    private func tried(
+        _ trial: AugmentationTrial, on items: [Item]
+    ) throws -> AugmentationChoice {
+        let interruption = Interruption()
+        let startedAt = Date()
+        var isAnnounced = false
+        var isTimed = false
+        let chosen = try trial.choice(of: items, otherwise: usual) { progress in
+            if interruption.isRequested {
+                throw LatentError(
+                    .interrupted, "interrupted while methods were tried",
+                    hint: "nothing is written yet; name a --method to do without")
+            }
+            guard progress.share > 0 else { return }
+            if !isAnnounced {
+                isAnnounced = true
+                console.note(
+                    "trying \(trial.ways.count) ways of making new files on the real ones: "
+                        + "\(trial.trainingCount) trainings of a small classifier")
+            }
+            let seconds = Date().timeIntervalSince(startedAt)
+            let left = seconds * (1 - progress.share) / progress.share
+            // The first of the ways says what the others will take.
+            if !isTimed, progress.way != .real {
+                isTimed = true
+                console.note("that takes about \(Console.duration(seconds + left))")
+            }
+            console.progress {
+                "trying \(progress.way.name): \(Int(progress.share * 100)) % done, "
+                    + "\(Console.duration(left)) left"
+            }
+        }
+        console.clear()
+        return chosen
+    }
+
+    /// Sets what is chosen.
+    func apply(_ choice: AugmentationChoice, to drawing: inout Augmenter.Configuration) throws {
+        try apply(choice.chosen, to: &drawing)
+        if choice.chosen == .real { drawing.amount = .total(0) }
+    }
+
+    private func apply(
+        _ way: AugmentationChoice.Way, to drawing: inout Augmenter.Configuration
+    ) throws {
+        let way = way == .real ? .classic : way
+        drawing.method = way.method ?? drawing.method
+        drawing.transforms = try way.transforms.map { try FileTransforms($0, domain: domain) }
+    }
+
+    // MARK: Report
+
+    /// Says what was tried, on standard error, and what is taken.
+    private func report(_ choice: AugmentationChoice) {
+        if !choice.rows.isEmpty {
+            console.note("  accuracy  over real           over classic        way")
+        }
+        for row in choice.rows {
+            let gains = [row.overReal, row.overClassic].map { gain in
+                row.way == .real || (row.way == .classic && gain == row.overClassic)
+                    ? "" : Self.text(gain)
+            }
+            console.note(
+                (row.way == choice.chosen ? "*" : " ")
+                    + format(100 * row.balancedAccuracy).flushRight(9) + "  "
+                    + gains.map { $0.flushLeft(20) }.joined() + row.way.name)
+        }
+        for remark in choice.ground == .untried ? [] : choice.remarks {
+            console.note("not tried: \(remark)")
+        }
+        let row = choice.chosenRow
+        switch choice.ground {
+        case .better:
+            console.note(
+                "auto: \(choice.chosen.name), with gains in points of balanced accuracy whose "
+                    + "intervals hold together with 95 %; the gain of what was chosen for it is "
+                    + "rather less")
+        case .classic:
+            console.advice(
+                "auto: nothing is better than classic transforms beyond doubt; these are taken"
+                    + (row.map { ", \(Self.text($0.overReal)) points over real files alone" } ?? "")
+            )
+        case .real:
+            console.advice(
+                "auto: nothing helps: classic transforms do harm, and nothing else is better than "
+                    + "real files alone beyond doubt; no new files are made")
+        case .untried:
+            console.advice(
+                "auto: nothing was tried, as \(choice.remarks.joined(separator: ", ")); "
+                    + "\(choice.chosen.name) is taken")
+        }
+    }
+
+    /// `+2.1 (-0.4…+4.6)`, in points.
+    private static func text(_ gain: AugmentationChoice.Gain) -> String {
+        let words = [gain.value, gain.low, gain.high].map { String(format: "%+.1f", 100 * $0) }
+        return "\(words[0]) (\(words[1])…\(words[2]))"
+    }
+}
