@@ -48,6 +48,7 @@ public struct AugmentationTrial {
     private let source: (file: ModelFile, model: VAE)?
     private let drawing: Augmenter.Configuration
     private let domain: Domain
+    private let filters: (LatentSampling) -> Filters
     private let device: Device
     private let configuration: Configuration
 
@@ -57,15 +58,18 @@ public struct AugmentationTrial {
     ///   - source: the model with its file; nil leaves transforms of real files
     ///   - drawing: how new files are drawn but for method, amount, transforms and part
     ///   - domain: the kind of files
+    ///   - filters: what new files of a method are refused for; nil for what `drawing` has
     ///   - device: where classifiers are trained
     ///   - configuration: how much is tried
     public init(
         source: (file: ModelFile, model: VAE)?, drawing: Augmenter.Configuration, domain: Domain,
+        filters: ((LatentSampling) -> Filters)? = nil,
         device: Device = .cpu, configuration: Configuration = .init()
     ) {
         self.source = source
         self.drawing = drawing
         self.domain = domain
+        self.filters = filters ?? { _ in drawing.filters }
         self.device = device
         self.configuration = configuration
     }
@@ -273,6 +277,7 @@ public struct AugmentationTrial {
         let count = limit(configuration.newCount, classCount: rounds.names.count)
         var drawing = drawing
         drawing.method = method
+        drawing.filters = filters(method)
         drawing.amount = .perClass(count)
         drawing.shard = nil
         drawing.transforms = try way.transforms.map { try FileTransforms($0, domain: domain) }

@@ -126,7 +126,11 @@ struct AugmentCommand: ParsableCommand {
 
     @OptionGroup(title: "Transforms") var transforming: TransformOptions
 
-    @Option(help: RejectList.help(usual: "all but duplicates, as far as DATA tell"))
+    @Option(
+        help: RejectList.help(
+            usual:
+                "all but duplicates, as far as DATA tell, and but copies of what posterior and deform change"
+        ))
     var reject: RejectList?
 
     @Flag(
@@ -147,7 +151,7 @@ struct AugmentCommand: ParsableCommand {
                 "\(countsData ? "--balance, --balance-to and --multiply count" : "--include-originals takes") "
                     + "the files of DATA; name them.")
         }
-        guard !input.data.isEmpty || !filters.needsRealItems else {
+        guard !input.data.isEmpty || reject?.filters.needsRealItems != true else {
             throw ValidationError(
                 "--reject copies and mislabelled compare with the files of DATA; name them.")
         }
@@ -161,7 +165,7 @@ struct AugmentCommand: ParsableCommand {
             throw ValidationError("--spread is \(spread); it must be 0 to 100.")
         }
         if let method, method.parentCount == 0, !input.data.isEmpty, !includeOriginals,
-            !filters.needsRealItems,
+            reject?.filters.needsRealItems != true,
             [amount.number != nil, !amount.counts.isEmpty].contains(true)
         {
             throw ValidationError(
@@ -232,14 +236,17 @@ struct AugmentCommand: ParsableCommand {
         guard !input.data.isEmpty else {
             throw ValidationError("--method transform starts from real items; name some as DATA.")
         }
+        guard reject?.filters.isEmpty != false else {
+            throw ValidationError("--reject judges by a model; leave it out.")
+        }
         guard condition == nil, spread == 1 else {
             throw ValidationError("--condition and --spread are of a model; leave them out.")
         }
     }
 
-    /// What is asked for; else the usual, without real files as far as it can be told without.
-    private var filters: Filters {
-        reject?.filters ?? (input.data.isEmpty ? Filters.usual.withoutRealItems : .usual)
+    /// What new files are refused for: what is asked for, else what is usual for the method.
+    private func filters(for method: LatentSampling) -> Filters {
+        reject?.filters ?? .usual(for: method, hasRealItems: !input.data.isEmpty)
     }
 
     private var originals: OriginalFiles? { includeOriginals ? link ? .linked : .copied : nil }
@@ -274,7 +281,7 @@ struct AugmentCommand: ParsableCommand {
         configuration.seed = machine.seed
         configuration.encoding = encoding
         configuration.transforms = transforms?.transforms
-        configuration.filters = filters
+        configuration.filters = filters(for: configuration.method)
         configuration.workerCount = machine.readerCount
         configuration.shard = sharding.shard?.shard
         configuration.assignments = condition?.values ?? [:]
@@ -283,8 +290,8 @@ struct AugmentCommand: ParsableCommand {
         var choice: AugmentationChoice?
         if isAutomatic {
             let automatic = AutomaticMethod(
-                source: source, drawing: configuration, domain: domain, device: device,
-                console: console)
+                source: source, drawing: configuration, domain: domain, filters: filters,
+                device: device, console: console)
             let chosen = try automatic.choice(of: parents, in: output, beginsAgain: force)
             try automatic.apply(chosen, to: &configuration)
             choice = chosen

@@ -36,6 +36,8 @@ struct AutomaticMethod {
     /// How new files are drawn where nothing can be tried.
     let drawing: Augmenter.Configuration
     let domain: Domain
+    /// What new files of a method are refused for.
+    let filters: (LatentSampling) -> Filters
     let device: Device
     let console: Console
 
@@ -69,7 +71,7 @@ struct AutomaticMethod {
                 try Augmenter(file: $0.file, model: $0.model, configuration: plain)
             } ?? Augmenter(transforming: plain)
         let trial = AugmentationTrial(
-            source: source, drawing: drawing, domain: domain, device: device)
+            source: source, drawing: drawing, domain: domain, filters: filters, device: device)
         let isNeeded = try augmenter.plan(for: items).slotCount > 0
         let chosen =
             isNeeded
@@ -126,6 +128,7 @@ struct AutomaticMethod {
     ) throws {
         let way = way == .real ? .classic : way
         drawing.method = way.method ?? drawing.method
+        drawing.filters = filters(drawing.method)
         drawing.transforms = try way.transforms.map { try FileTransforms($0, domain: domain) }
     }
 

@@ -8,7 +8,7 @@ struct AugmentRejectTests {
     private func base(_ flags: String...) throws -> [String] {
         [
             "augment", "--threads", "1", "-m", try TrainedModels.images().path,
-            TrainedModels.shapes, "-n", "150",
+            TrainedModels.shapes, "-n", "150", "--reject", "broken,off-manifold,mislabelled,copies",
         ] + flags
     }
 

@@ -7,6 +7,18 @@ import Torch
 @testable import Latent
 
 @Suite("Filters") struct FiltersTests {
+    @Test("by default, what is made of one real item may be near it")
+    func usual() {
+        for method in [LatentSampling.posterior, .deform] {
+            let filters = Filters.usual(for: method, hasRealItems: true)
+            #expect(!filters.has(.copies) && filters.has(.mislabelled))
+        }
+        #expect(Filters.usual(for: .smote, hasRealItems: true) == .usual)
+        #expect(
+            Filters.usual(for: .prior, hasRealItems: false) == Filters.usual.withoutRealItems)
+        #expect(Filters.usual(for: .transform, hasRealItems: true).isEmpty)
+    }
+
     @Test("lists are read and written, with the usual rate where none is given")
     func lists() throws {
         #expect(Filters("all") == .all && Filters("none") == Filters.none)

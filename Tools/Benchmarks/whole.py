@@ -51,7 +51,7 @@ def commands(args, data, folder, is_audio):
         LATENT, "train", data, "-o", model, "--for", "augmentation", "--architecture", "conv",
         "--channels", "32,64,128", "--latent", 32, "--batch", 128, "--epochs", args.epochs,
         "--patience", 0, "--validation", 0, "--calibration", 0, "--quiet", "--augment", "none",
-        "--average", 0, "--force", *shape]
+        "--average", 0, "--deform-steps", 0, "--force", *shape]
     peer = [sys.executable, PEER, data, "--batch", 128, "--precision", "bfloat16"]
     return {
         "train": (train, [*peer, "-o", weights, "--epochs", args.epochs]),

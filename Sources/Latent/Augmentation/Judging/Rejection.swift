@@ -40,6 +40,22 @@ public struct Filters: Sendable, Equatable {
         rates: Dictionary(uniqueKeysWithValues: Reason.allCases.map { ($0, $0.usualRate) }))
     /// All reasons but likeness to another new file, which a model of few latents cannot help.
     public static let usual = Filters(rates: all.rates.filter { $0.key != .duplicates })
+    /// Those of ``usual`` that fit a method: what is made of one real item by changing it is meant to be near
+    /// it, and there is nothing to judge real items by that are transformed without a model.
+    ///
+    /// - Parameters:
+    ///   - method: how new files are drawn
+    ///   - hasRealItems: whether there are any to compare with
+    /// - Returns: what is refused where nobody says
+    public static func usual(for method: LatentSampling, hasRealItems: Bool) -> Filters {
+        switch method {
+        case .transform: none
+        case .posterior, .deform:
+            Filters(rates: usual.rates.filter { $0.key != .copies })
+        case .prior, .density, .interpolate, .smote, .extrapolate:
+            hasRealItems ? usual : usual.withoutRealItems
+        }
+    }
     /// No reason.
     public static let none = Filters(rates: [:])
 
