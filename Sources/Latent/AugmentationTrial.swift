@@ -283,7 +283,6 @@ public struct AugmentationTrial {
         drawing.transforms = try way.transforms.map { try FileTransforms($0, domain: domain) }
         let augmenter: Augmenter
         if method == .transform {
-            drawing.filters = .none
             augmenter = try Augmenter(transforming: drawing)
         } else if let source {
             augmenter = try Augmenter(

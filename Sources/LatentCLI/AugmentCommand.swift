@@ -246,7 +246,9 @@ struct AugmentCommand: ParsableCommand {
 
     /// What new files are refused for: what is asked for, else what is usual for the method.
     private func filters(for method: LatentSampling) -> Filters {
-        reject?.filters ?? .usual(for: method, hasRealItems: !input.data.isEmpty)
+        // Real files that are transformed are judged by no model, whatever is asked for.
+        method == .transform
+            ? .none : reject?.filters ?? .usual(for: method, hasRealItems: !input.data.isEmpty)
     }
 
     private var originals: OriginalFiles? { includeOriginals ? link ? .linked : .copied : nil }
@@ -297,7 +299,6 @@ struct AugmentCommand: ParsableCommand {
             choice = chosen
         }
         let usesModel = configuration.method != .transform
-        if !usesModel { configuration.filters = .none }
         let augmenter =
             try source.flatMap {
                 usesModel

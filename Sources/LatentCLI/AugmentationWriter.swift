@@ -35,14 +35,9 @@ struct AugmentationWriter {
         line.add("subject", figure.subject)
         line.add("class", figure.className)
         line.add("features", figure.features)
-        if figure.metric.isCount {
-            line.add("value", Int(figure.value))
-        } else {
-            line.add("value", figure.value)
-        }
-        line.add("low", figure.low)
-        line.add("high", figure.high)
-        line.add("interval", figure.interval)
+        line.addEstimate(
+            figure.value, isCount: figure.metric.isCount, low: figure.low, high: figure.high,
+            interval: figure.interval)
         if let count = figure.itemCount { line.add("items", count) }
         return line.text
     }

@@ -49,14 +49,9 @@ struct DetectionWriter {
             line.add("schema", Self.schema)
             line.add("metric", figure.metric.rawValue)
             line.add("class", figure.className)
-            if figure.metric.isCount {
-                line.add("value", Int(figure.value))
-            } else {
-                line.add("value", figure.value)
-            }
-            line.add("low", figure.low)
-            line.add("high", figure.high)
-            line.add("interval", figure.interval?.rawValue)
+            line.addEstimate(
+                figure.value, isCount: figure.metric.isCount, low: figure.low, high: figure.high,
+                interval: figure.interval?.rawValue)
             try output.line(line.text)
         case .csv, .tsv:
             let value = figure.metric.isCount ? "\(Int(figure.value))" : "\(figure.value)"

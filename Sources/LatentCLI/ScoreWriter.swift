@@ -248,6 +248,16 @@ struct JSONLine {
 
     var text: String { "{" + members.joined(separator: ",") + "}" }
 
+    /// A figure with its interval; counts are whole numbers.
+    mutating func addEstimate(
+        _ value: Double, isCount: Bool, low: Double?, high: Double?, interval: String?
+    ) {
+        if isCount { add("value", Int(value)) } else { add("value", value) }
+        add("low", low)
+        add("high", high)
+        add("interval", interval)
+    }
+
     mutating func add(_ key: String, _ value: String?) {
         append(key, value.map(Self.quoted))
     }
