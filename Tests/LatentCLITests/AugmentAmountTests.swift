@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// How many files of which class, and what goes with them.
-@Suite("Augmentation: how many of what", .timeLimit(.minutes(10)))
+@Suite("Augmentation: how many of what")
 struct AugmentAmountTests {
     /// 7 discs, 3 squares and 2 triangles.
     private static func uneven(in folder: TemporaryFolder) throws -> String {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// `--method auto`: what is chosen is said, kept, and taken up again.
-@Suite("Augmentation: auto", .timeLimit(.minutes(10)))
+@Suite("Augmentation: auto")
 struct AugmentAutoTests {
     private static let record = ".latent-augment.json"
 

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// What is let through, and what is drawn again.
-@Suite("Augmentation: what is let through", .timeLimit(.minutes(10)))
+@Suite("Augmentation: what is let through")
 struct AugmentRejectTests {
     private func base(_ flags: String...) throws -> [String] {
         [

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The same command again finishes a set: byte for byte what one run would have written.
-@Suite("Augmentation: resuming", .timeLimit(.minutes(10)))
+@Suite("Augmentation: resuming")
 struct AugmentResumeTests {
     private static let record = ".latent-augment.json"
 

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Augmentation", .timeLimit(.minutes(10)))
+@Suite("Augmentation")
 struct Augmentation {
     private func augment(
         _ model: TrainedModels.Trained, to folder: String, _ flags: String...

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Calibration from the command line", .timeLimit(.minutes(10)))
+@Suite("Calibration from the command line")
 struct CalibrateTests {
     private static let shapes = TrainedModels.shapes
 

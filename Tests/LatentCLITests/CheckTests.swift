@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("latent check", .timeLimit(.minutes(10)))
+@Suite("latent check")
 struct CheckTests {
     private func check(_ data: String..., flags: [String] = [], input: String? = nil) throws
         -> (run: ToolRun, rows: [[String: Any]])

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// `latent augment --method deform`, and what `train` keeps for it.
-@Suite("Deform", .timeLimit(.minutes(10)))
+@Suite("Deform")
 struct Deform {
     private func augment(
         _ model: String, to output: String, _ arguments: String...

@@ -3,7 +3,7 @@ import Media
 import TestSupport
 import Testing
 
-@Suite("Detection command", .timeLimit(.minutes(10)))
+@Suite("Detection command")
 struct DetectionCommandTests {
     /// A line as `latent score` writes it.
     private func line(

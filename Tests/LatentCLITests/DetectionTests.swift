@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Models that detect, from the command line.
-@Suite("Detection", .timeLimit(.minutes(10)))
+@Suite("Detection")
 struct DetectionTests {
     private static let discs = Fixtures.path("images/shapes/disc")
     private static let others = Fixtures.path("images/shapes/triangle")

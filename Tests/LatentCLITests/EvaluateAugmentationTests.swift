@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Evaluation of augmentation", .timeLimit(.minutes(10)))
+@Suite("Evaluation of augmentation")
 struct EvaluateAugmentation {
     private static let classes = ["disc", "square", "triangle"]
 

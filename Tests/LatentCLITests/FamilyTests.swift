@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Every member of the family of models, from the command line.
-@Suite("Family", .timeLimit(.minutes(10)))
+@Suite("Family")
 struct Family {
     private static let quick = [
         "--epochs", "2", "--deform-steps", "1", "--threads", "1", "--quiet",

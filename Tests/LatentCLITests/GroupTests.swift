@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Thresholds of groups", .timeLimit(.minutes(10)))
+@Suite("Thresholds of groups")
 struct GroupTests {
     /// The shapes as two cameras, whose scores do not overlap: b has the upper half; of each the files
     /// of even rank are for calibration, the others fresh.

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Thresholds by labelled files, from the command line", .timeLimit(.minutes(10)))
+@Suite("Thresholds by labelled files, from the command line")
 struct LabelledThresholdCommandTests {
     private static let labels = Scoring.imageInbox + "/labels.csv"
 

@@ -3,7 +3,7 @@ import Media
 import TestSupport
 import Testing
 
-@Suite("Maps from the command line", .timeLimit(.minutes(10)))
+@Suite("Maps from the command line")
 struct MapsTests {
     private static let inbox = Fixtures.path("images/inbox")
 

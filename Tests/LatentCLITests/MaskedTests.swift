@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The score of hidden parts, from the command line.
-@Suite("Masked", .timeLimit(.minutes(10)))
+@Suite("Masked")
 struct MaskedTests {
     private static let discs = Fixtures.path("images/shapes/disc")
     private static let others = Fixtures.path("images/shapes/triangle")

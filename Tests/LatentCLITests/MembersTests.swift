@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Models of several networks of different seeds, from the command line.
-@Suite("Members of an ensemble", .timeLimit(.minutes(10)))
+@Suite("Members of an ensemble")
 struct MembersTests {
     private static let discs = Fixtures.path("images/shapes/disc")
     private static let others = Fixtures.path("images/shapes/triangle")

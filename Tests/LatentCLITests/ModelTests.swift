@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Model files", .timeLimit(.minutes(10)))
+@Suite("Model files")
 struct ModelFiles {
     /// Each way to spoil a file, and what is said of it.
     static let damages: [(name: String, message: String)] = [

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// One model trained by two processes, as torchrun would start them.
-@Suite("Processes", .serialized, .timeLimit(.minutes(10)))
+@Suite("Processes", .serialized)
 struct Processes {
     private static let flags =
         [

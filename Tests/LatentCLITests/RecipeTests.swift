@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The recipes of the README's section "In a shell", run as they stand there.
-@Suite("Recipes", .timeLimit(.minutes(10)))
+@Suite("Recipes")
 struct RecipeTests {
     private static let hasJQ = ["/usr/bin/jq", "/usr/local/bin/jq"].contains {
         FileManager.default.isExecutableFile(atPath: $0)

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Scores that are computed, and calibrated, only when they are asked for.
-@Suite("Requested scores", .timeLimit(.minutes(10)))
+@Suite("Requested scores")
 struct RequestedScoreTests {
     private static let hierarchical = Result {
         try TrainedModels.Trained(

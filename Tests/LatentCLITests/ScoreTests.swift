@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Scoring", .timeLimit(.minutes(10)))
+@Suite("Scoring")
 struct Scoring {
     static let imageInbox = Fixtures.path("images/inbox")
     static let audioInbox = Fixtures.path("audio/inbox")
@@ -341,7 +341,7 @@ struct Scoring {
 }
 
 /// Detection with a model that had time to learn: the only slow tests.
-@Suite("Planted anomalies", .timeLimit(.minutes(10)))
+@Suite("Planted anomalies")
 struct PlantedAnomalies {
     @Test("They rank above normal files", arguments: [true, false])
     func ranking(isImage: Bool) throws {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// A run in parts: what the parts write, together, is what one run does, byte for byte.
-@Suite("Shards", .timeLimit(.minutes(10)))
+@Suite("Shards")
 struct ShardTests {
     /// Sides that no vector length divides: kernels differ at their edges there.
     private static let odd = Result {

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Thresholds of score", .timeLimit(.minutes(10)))
+@Suite("Thresholds of score")
 struct ThresholdTests {
     /// A model with 120 calibration scores of its own training files, and one with 240.
     private static let models = Result {

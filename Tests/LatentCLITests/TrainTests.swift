@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Training", .timeLimit(.minutes(10)))
+@Suite("Training")
 struct Training {
     @Test("A folder of images becomes a model, and standard output stays empty")
     func images() throws {
@@ -179,7 +179,7 @@ struct Training {
     }
 }
 
-@Suite("Interruption", .timeLimit(.minutes(10)))
+@Suite("Interruption")
 struct Interruption {
     /// Starts training, ends it with a signal once a checkpoint is there, goes on, and compares.
     private func interrupted(by signal: String) throws -> (first: Int32, folder: TemporaryFolder) {

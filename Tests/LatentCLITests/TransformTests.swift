@@ -3,7 +3,7 @@ import Media
 import TestSupport
 import Testing
 
-@Suite("Classic transforms", .timeLimit(.minutes(10)))
+@Suite("Classic transforms")
 struct ClassicTransforms {
     private func augment(_ folder: String, _ flags: String...) throws -> ToolRun {
         try Tool.run(["augment", "-o", folder, "--threads", "1"] + flags)

@@ -3,7 +3,7 @@ import Latent
 import TestSupport
 import Testing
 
-@Suite("Usage", .timeLimit(.minutes(10)))
+@Suite("Usage")
 struct Usage {
     @Test("The version is that of the library")
     func version() throws {
@@ -75,7 +75,7 @@ let hasFullDevice = FileManager.default.fileExists(atPath: "/dev/full")
 /// Whether permissions hold for this user.
 let isRoot = geteuid() == 0
 
-@Suite("Validation", .timeLimit(.minutes(10)))
+@Suite("Validation")
 struct Validation {
     struct Refusal: CustomTestStringConvertible, Sendable {
         let arguments: [String]

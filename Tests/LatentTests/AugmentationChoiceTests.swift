@@ -6,7 +6,7 @@ import Torch
 
 @testable import Latent
 
-@Suite("Choosing how new files are made", .timeLimit(.minutes(10)))
+@Suite("Choosing how new files are made")
 struct AugmentationChoiceTests {
     typealias Choice = AugmentationChoice
 

@@ -53,7 +53,7 @@ private struct Reference: Decodable {
     let intervals: [Interval]
 }
 
-@Suite("Detection", .timeLimit(.minutes(10)))
+@Suite("Detection")
 struct DetectionTests {
     private let reference: Reference
 

@@ -89,7 +89,7 @@ import Torch
     }
 }
 
-@Suite("Judge", .timeLimit(.minutes(5))) struct JudgeTests {
+@Suite("Judge") struct JudgeTests {
     private let folder = try! TemporaryFolder()
 
     init() { _ = Runtime.threadCount }

@@ -61,7 +61,7 @@ import Testing
         }
     }
 
-    @Test("what is not a regular file is refused", .timeLimit(.minutes(10)))
+    @Test("what is not a regular file is refused")
     func kinds() throws {
         try withFolder { folder in
             #expect(code { () throws(MediaError) in _ = try FileBytes.read(folder) } == .unreadable)

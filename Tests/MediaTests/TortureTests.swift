@@ -7,8 +7,7 @@ import Testing
 
     @Test(
         "every file is read, or refused with one line",
-        .enabled(if: folder != nil, "set LATENT_TORTURE_DIR to a folder of odd files"),
-        .timeLimit(.minutes(10)))
+        .enabled(if: folder != nil, "set LATENT_TORTURE_DIR to a folder of odd files"))
     func everyFile() throws {
         let folder = try #require(Self.folder)
         let names = try #require(FileManager.default.enumerator(atPath: folder))

@@ -84,7 +84,7 @@ public enum Tool {
         try process.run()
         // A program that hangs fails its test and not the whole run.
         let watchdog = DispatchWorkItem { [pid = process.processIdentifier] in kill(pid, SIGKILL) }
-        DispatchQueue.global().asyncAfter(deadline: .now() + 90, execute: watchdog)
+        DispatchQueue.global().asyncAfter(deadline: .now() + 300, execute: watchdog)
         process.waitUntilExit()
         watchdog.cancel()
         func text(_ name: String) throws -> String {
