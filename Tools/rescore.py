@@ -527,11 +527,12 @@ def mean_of_members(path, members, draw_count, generator):
 
 def ensemble(record, figures):
     """From the figures of each view."""
-    values = []
+    values, weights = [], []
     for member in record["ensemble"]["members"]:
         value = figures[member["view"]][member["kind"]][0]
         values.append((math.log(max(value, 1e-30)) - member["meanLog"]) / member["deviation"])
-    return sum(values) / len(values)
+        weights.append(member.get("weight", 1))
+    return np.average(values, weights=weights)
 
 
 def p_value(record, line):

@@ -60,7 +60,8 @@ struct DetectorBuilder {
         var detector = Detector(views: views)
         if purpose == .detection {
             detector.ensemble = Ensemble(
-                fittedTo: try scores(of: heldOut, by: detector).map { [$0.values] + $0.further })
+                fittedTo: try scores(of: heldOut, by: detector).map { [$0.values] + $0.further },
+                areWhole: views.map { $0.preprocessing.windowing.mode == .whole })
         }
         return detector
     }

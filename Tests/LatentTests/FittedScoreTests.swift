@@ -153,17 +153,21 @@ import Torch
         zip(mse, neighbours).map { [[.mse: $0, .neighbours: $1]] }
     }
 
-    @Test("it is the mean of logarithms in deviations from held-out files")
-    func value() throws {
+    @Test(
+        "it is the mean of logarithms in deviations from held-out files, neighbours twice of whole ones",
+        arguments: [(false, 1.0), (true, 2.0)])
+    func value(isWhole: Bool, weight: Double) throws {
         // Logarithms ±1 around 2, of deviation √(8/7), and ±2 around -1, of twice that.
         let signs: [Double] = [1, -1, 1, -1, 1, -1, 1, -1]
         let ensemble = try #require(
             Ensemble(
                 fittedTo: scores(
-                    signs.map { exp(2 + $0) }, signs.reversed().map { exp(-1 + 2 * $0) })))
+                    signs.map { exp(2 + $0) }, signs.reversed().map { exp(-1 + 2 * $0) }),
+                areWhole: [isWhole]))
         let deviation = (8.0 / 7).squareRoot()
         let found = try #require(ensemble.value(of: [[.mse: exp(5), .neighbours: exp(-1.5)]]))
-        #expect(abs(found - (3 / deviation - 0.5 / (2 * deviation)) / 2) < 1e-12)
+        let expected = (3 / deviation - weight * 0.5 / (2 * deviation)) / (1 + weight)
+        #expect(abs(found - expected) < 1e-12)
         #expect(ensemble.value(of: [[.mse: 1]]) == nil)
         // A blank file, of which nothing is left, has a score as well.
         #expect(try #require(ensemble.value(of: [[.mse: 0, .neighbours: 0]])).isFinite)
@@ -171,17 +175,23 @@ import Torch
 
     @Test("too few held-out files, or scores that are missing, give none")
     func none() {
-        #expect(Ensemble(fittedTo: scores([1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 7])) == nil)
-        #expect(Ensemble(fittedTo: [[[ScoreKind: Double]]](repeating: [[:]], count: 20)) == nil)
+        #expect(
+            Ensemble(
+                fittedTo: scores([1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 7]), areWhole: [true])
+                == nil)
+        #expect(
+            Ensemble(
+                fittedTo: [[[ScoreKind: Double]]](repeating: [[:]], count: 20), areWhole: [true])
+                == nil)
     }
 
     @Test("several views are members of one ensemble, each with its own scale")
     func views() throws {
         let both = [1.0, 2, 3, 4, 5, 6, 7, 8].map { [[ScoreKind.mse: $0], [.mse: 100 * $0 * $0]] }
-        let ensemble = try #require(Ensemble(fittedTo: both))
+        let ensemble = try #require(Ensemble(fittedTo: both, areWhole: [true, true]))
         #expect(ensemble.members.map(\.view) == [0, 1])
         // The second is the square of the first: in deviations of logarithms they are the same.
-        let first = try #require(Ensemble(fittedTo: both.map { [$0[0]] }))
+        let first = try #require(Ensemble(fittedTo: both.map { [$0[0]] }, areWhole: [true]))
         let alone = try #require(first.value(of: [[.mse: 20]]))
         let together = try #require(ensemble.value(of: [[.mse: 20], [.mse: 40_000]]))
         #expect(abs(alone - together) < 1e-9)
@@ -192,8 +202,9 @@ import Torch
     func equal() throws {
         let ensemble = try #require(
             Ensemble(
-                fittedTo: scores([Double](repeating: 2, count: 9), [Double](repeating: 3, count: 9))
-            ))
+                fittedTo: scores(
+                    [Double](repeating: 2, count: 9), [Double](repeating: 3, count: 9)),
+                areWhole: [true]))
         #expect(try #require(ensemble.value(of: [[.mse: 2.5, .neighbours: 2]])).isFinite)
     }
 }

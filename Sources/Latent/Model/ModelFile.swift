@@ -151,7 +151,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
                     && ensemble.members.allSatisfy {
                         views.indices.contains($0.view) && $0.deviation > 0
                             && $0.deviation.isFinite && $0.meanLog.isFinite
-                    }, "an ensemble of views or deviations that there are not")
+                            && $0.weight.map { $0 > 0 && $0.isFinite } ?? true
+                    }, "an ensemble of views, deviations or weights that there are not")
         }
         try maps?.validate(viewCount: views.count)
         try deformation?.validate()

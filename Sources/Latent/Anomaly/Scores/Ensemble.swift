@@ -1,10 +1,13 @@
 import Foundation
 
-/// Several scores of a file as one: the mean of their logarithms, each in deviations from its mean over
-/// held-out normal files.
+/// Several scores of a file as one: the weighted mean of their logarithms, each in deviations from its
+/// mean over held-out normal files.
 ///
 /// Scores are squared distances of one kind or another, so that their logarithms are near normal, and
 /// a file that one score knows to be far away cannot be hidden by another as in a product of p-values.
+/// Where a window is a whole file the distance to neighbours weighs twice: among training files clothes
+/// (AUROC 0.9762 to 0.9769) and digits (0.9929 to 0.9931) are told apart better so, spoken digits hardly
+/// worse (0.9863 to 0.9857). Patches have neighbours anywhere, and weigh the same.
 public struct Ensemble: Codable, Sendable, Equatable {
     /// A score and what it is on held-out normal files.
     public struct Member: Codable, Sendable, Equatable {
@@ -16,6 +19,8 @@ public struct Ensemble: Codable, Sendable, Equatable {
         public var meanLog: Double
         /// Standard deviation of its logarithm.
         public var deviation: Double
+        /// Above 0; nil, as in models of earlier versions, is 1.
+        public var weight: Double?
     }
 
     /// The scores, at least one.
@@ -23,12 +28,16 @@ public struct Ensemble: Codable, Sendable, Equatable {
 
     /// Fewer held-out files say too little of a deviation.
     static let smallestCount = 8
+    /// Of the distance to neighbours, where windows are whole files.
+    static let neighbourWeight = 2.0
     private static let smallestScore = 1e-30
 
     /// Fits to the scores of held-out normal files; nil where there are too few.
     ///
-    /// - Parameter scores: of each file those of each view
-    init?(fittedTo scores: [[[ScoreKind: Double]]]) {
+    /// - Parameters:
+    ///   - scores: of each file those of each view
+    ///   - areWhole: of each view whether its windows are whole files
+    init?(fittedTo scores: [[[ScoreKind: Double]]], areWhole: [Bool]) {
         guard scores.count >= Self.smallestCount, let viewCount = scores.first?.count else {
             return nil
         }
@@ -38,7 +47,8 @@ public struct Ensemble: Codable, Sendable, Equatable {
                 guard logs.count == scores.count else { return nil }
                 let (mean, deviation) = logs.meanAndDeviation
                 return Member(
-                    kind: kind, view: view, meanLog: mean, deviation: max(deviation, 1e-6))
+                    kind: kind, view: view, meanLog: mean, deviation: max(deviation, 1e-6),
+                    weight: kind == .neighbours && areWhole[view] ? Self.neighbourWeight : nil)
             }
         }
         if members.isEmpty { return nil }
@@ -54,11 +64,14 @@ public struct Ensemble: Codable, Sendable, Equatable {
     /// The combined score of a file from those of each view; nil where one is missing.
     func value(of scores: [[ScoreKind: Double]]) -> Double? {
         var sum = 0.0
+        var weights = 0.0
         for member in members {
             guard scores.indices.contains(member.view), let score = scores[member.view][member.kind]
             else { return nil }
-            sum += (Self.logarithm(score) - member.meanLog) / member.deviation
+            let weight = member.weight ?? 1
+            sum += weight * (Self.logarithm(score) - member.meanLog) / member.deviation
+            weights += weight
         }
-        return sum / Double(members.count)
+        return sum / weights
     }
 }
