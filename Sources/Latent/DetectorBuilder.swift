@@ -61,7 +61,7 @@ struct DetectorBuilder {
         if purpose == .detection {
             detector.ensemble = Ensemble(
                 fittedTo: try scores(of: heldOut, by: detector).map { [$0.values] + $0.further },
-                areWhole: views.map { $0.preprocessing.windowing.mode == .whole })
+                ofWholeFiles: views.map(\.preprocessing.windowing.mode) == [.whole])
         }
         return detector
     }

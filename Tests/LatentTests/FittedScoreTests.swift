@@ -163,7 +163,7 @@ import Torch
             Ensemble(
                 fittedTo: scores(
                     signs.map { exp(2 + $0) }, signs.reversed().map { exp(-1 + 2 * $0) }),
-                areWhole: [isWhole]))
+                ofWholeFiles: isWhole))
         let deviation = (8.0 / 7).squareRoot()
         let found = try #require(ensemble.value(of: [[.mse: exp(5), .neighbours: exp(-1.5)]]))
         let expected = (3 / deviation - weight * 0.5 / (2 * deviation)) / (1 + weight)
@@ -177,21 +177,21 @@ import Torch
     func none() {
         #expect(
             Ensemble(
-                fittedTo: scores([1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 7]), areWhole: [true])
+                fittedTo: scores([1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 7]), ofWholeFiles: true)
                 == nil)
         #expect(
             Ensemble(
-                fittedTo: [[[ScoreKind: Double]]](repeating: [[:]], count: 20), areWhole: [true])
+                fittedTo: [[[ScoreKind: Double]]](repeating: [[:]], count: 20), ofWholeFiles: true)
                 == nil)
     }
 
     @Test("several views are members of one ensemble, each with its own scale")
     func views() throws {
         let both = [1.0, 2, 3, 4, 5, 6, 7, 8].map { [[ScoreKind.mse: $0], [.mse: 100 * $0 * $0]] }
-        let ensemble = try #require(Ensemble(fittedTo: both, areWhole: [true, true]))
+        let ensemble = try #require(Ensemble(fittedTo: both, ofWholeFiles: false))
         #expect(ensemble.members.map(\.view) == [0, 1])
         // The second is the square of the first: in deviations of logarithms they are the same.
-        let first = try #require(Ensemble(fittedTo: both.map { [$0[0]] }, areWhole: [true]))
+        let first = try #require(Ensemble(fittedTo: both.map { [$0[0]] }, ofWholeFiles: true))
         let alone = try #require(first.value(of: [[.mse: 20]]))
         let together = try #require(ensemble.value(of: [[.mse: 20], [.mse: 40_000]]))
         #expect(abs(alone - together) < 1e-9)
@@ -204,7 +204,7 @@ import Torch
             Ensemble(
                 fittedTo: scores(
                     [Double](repeating: 2, count: 9), [Double](repeating: 3, count: 9)),
-                areWhole: [true]))
+                ofWholeFiles: true))
         #expect(try #require(ensemble.value(of: [[.mse: 2.5, .neighbours: 2]])).isFinite)
     }
 }

@@ -5,9 +5,9 @@ import Foundation
 ///
 /// Scores are squared distances of one kind or another, so that their logarithms are near normal, and
 /// a file that one score knows to be far away cannot be hidden by another as in a product of p-values.
-/// Where a window is a whole file the distance to neighbours weighs twice: among training files clothes
-/// (AUROC 0.9762 to 0.9769) and digits (0.9929 to 0.9931) are told apart better so, spoken digits hardly
-/// worse (0.9863 to 0.9857). Patches have neighbours anywhere, and weigh the same.
+/// In a model of one view, of whole files, the distance to neighbours weighs twice: among training files
+/// clothes (AUROC 0.9762 to 0.9769) and digits (0.9929 to 0.9931) are told apart better so, spoken digits
+/// hardly worse (0.9863 to 0.9857). Patches have neighbours anywhere, and weigh the same.
 public struct Ensemble: Codable, Sendable, Equatable {
     /// A score and what it is on held-out normal files.
     public struct Member: Codable, Sendable, Equatable {
@@ -28,7 +28,7 @@ public struct Ensemble: Codable, Sendable, Equatable {
 
     /// Fewer held-out files say too little of a deviation.
     static let smallestCount = 8
-    /// Of the distance to neighbours, where windows are whole files.
+    /// Of the distance to neighbours, in a model of one view, of whole files.
     static let neighbourWeight = 2.0
     private static let smallestScore = 1e-30
 
@@ -36,8 +36,8 @@ public struct Ensemble: Codable, Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - scores: of each file those of each view
-    ///   - areWhole: of each view whether its windows are whole files
-    init?(fittedTo scores: [[[ScoreKind: Double]]], areWhole: [Bool]) {
+    ///   - ofWholeFiles: whether there is one view, and its windows are whole files
+    init?(fittedTo scores: [[[ScoreKind: Double]]], ofWholeFiles: Bool) {
         guard scores.count >= Self.smallestCount, let viewCount = scores.first?.count else {
             return nil
         }
@@ -48,7 +48,7 @@ public struct Ensemble: Codable, Sendable, Equatable {
                 let (mean, deviation) = logs.meanAndDeviation
                 return Member(
                     kind: kind, view: view, meanLog: mean, deviation: max(deviation, 1e-6),
-                    weight: kind == .neighbours && areWhole[view] ? Self.neighbourWeight : nil)
+                    weight: kind == .neighbours && ofWholeFiles ? Self.neighbourWeight : nil)
             }
         }
         if members.isEmpty { return nil }
