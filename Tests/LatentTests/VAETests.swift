@@ -247,3 +247,31 @@ private struct Twin: Decodable, Sendable, CustomTestStringConvertible {
         #expect(FullyConnectedNetwork().sideMultiple(widths: [2, 2, 2]) == 1)
     }
 }
+
+@Suite("Latents without decoding") struct UndecodedLatentsTests {
+    @Test(
+        "posteriors and latents are those of an inference, to the last bit",
+        arguments: [1, 3], [false, true])
+    func same(layerCount: Int, isConditional: Bool) throws {
+        _ = Runtime.threadCount
+        var configuration = VAEConfiguration.tiny(
+            height: 16, width: 16, architecture: layerCount > 1 ? .resnet : .conv, widths: [8, 12])
+        configuration.layerCount = layerCount
+        if isConditional { configuration.conditioning = Conditioning(classes: ["a", "b"]) }
+        let model = try VAE(configuration, device: .cpu, seed: 4)
+        var generator = Generator(seed: 6)
+        let x = try Tensor(generator.normals(5 * 256), shape: [5, 1, 16, 16]).sigmoid()
+        let noise = try Tensor(
+            generator.normals(5 * model.noiseCount), shape: [5, model.noiseCount])
+        let condition = try model.condition([[0], [1], [1], [0], [1]])
+        let inference = try model.infer(x, condition: condition, noise: noise)
+        #expect(
+            try model.latents(of: x, condition: condition, noise: noise).floats()
+                == inference.z.floats())
+        let posterior = try model.topPosterior(of: x, condition: condition)
+        let expected = inference.layers[0].posterior
+        #expect(try posterior.mean.floats() == expected.mean.floats())
+        #expect(try posterior.logVariance.floats() == expected.logVariance.floats())
+        #expect(posterior.mean.shape == [5, 3])
+    }
+}

@@ -130,13 +130,13 @@ public final class VAE {
     ) throws -> Tensor {
         let drawn =
             try noise ?? Tensor.zeros(shape: [x.shape[0], noiseCount], device: device)
-        return try infer(x, condition: condition, noise: drawn).z
+        return try latents.latents(
+            latents.features(of: x), condition: condition, noise: drawn)
     }
 
     /// q(z|x) of windows, of a hierarchical model that of the top layer, [B, D].
     func topPosterior(of x: Tensor, condition: Tensor?) throws -> Posterior {
-        let noise = try Tensor.zeros(shape: [x.shape[0], noiseCount], device: device)
-        return try infer(x, condition: condition, noise: noise).layers[0].posterior
+        try latents.topPosterior(latents.features(of: x), condition: condition)
     }
 
     /// z ~ p(z): from standard normal noise [N, D] and uniform numbers in 0…1, [N].

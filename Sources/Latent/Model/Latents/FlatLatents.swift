@@ -56,7 +56,7 @@ struct FlatLatents: LatentStructure {
         change: InferenceChange
     ) throws -> (layers: [LatentLayer], output: Tensor) {
         let posterior = try change.applied(
-            to: head(features[0], condition: condition), at: 0..<dimensionCount)
+            to: topPosterior(features, condition: condition), at: 0..<dimensionCount)
         let z = try posterior.sample(noise: noise, drawCount: drawCount)
         let repeated = try condition.map {
             drawCount > 1 ? try $0.repeatedInterleaved(drawCount) : $0
@@ -64,6 +64,14 @@ struct FlatLatents: LatentStructure {
         let layer = LatentLayer(
             posterior: try posterior.repeated(drawCount), z: z, prior: try prior(repeated))
         return ([layer], try output(of: z, condition: repeated))
+    }
+
+    func topPosterior(_ features: [Tensor], condition: Tensor?) throws -> Posterior {
+        try head(features[0], condition: condition)
+    }
+
+    func latents(_ features: [Tensor], condition: Tensor?, noise: Tensor) throws -> Tensor {
+        try topPosterior(features, condition: condition).sample(noise: noise)
     }
 
     private func prior(_ condition: Tensor?) throws -> any LatentPrior {

@@ -137,10 +137,8 @@ struct LadderLatents: LatentStructure {
         _ features: [Tensor], condition: Tensor?, noise: Tensor, drawCount: Int,
         change: InferenceChange
     ) throws -> (layers: [LatentLayer], output: Tensor) {
-        let last = features[levels.count - 1]
-        let deepest = try last.silu().reshaped([last.shape[0], -1])
         let posterior = try change.applied(
-            to: top(deepest, condition: condition), at: 0..<topCount)
+            to: topPosterior(features, condition: condition), at: 0..<topCount)
         let z = try posterior.sample(
             noise: noise.narrowed(axis: 1, start: 0, length: topCount), drawCount: drawCount)
         let labels = try condition.map {
@@ -179,6 +177,11 @@ struct LadderLatents: LatentStructure {
             return z
         }
         return (layers, output)
+    }
+
+    func topPosterior(_ features: [Tensor], condition: Tensor?) throws -> Posterior {
+        let last = features[levels.count - 1]
+        return try top(last.silu().reshaped([last.shape[0], -1]), condition: condition)
     }
 
     func output(of z: Tensor, condition: Tensor?) throws -> Tensor {

@@ -26,6 +26,13 @@ protocol LatentStructure {
         change: InferenceChange
     ) throws -> (layers: [LatentLayer], output: Tensor)
 
+    /// q(z|x) of the top layer from the features of x, [B, D of the layer]: nothing is decoded.
+    func topPosterior(_ features: [Tensor], condition: Tensor?) throws -> Posterior
+
+    /// z ~ q(z|x) of all layers from the features of x and noise [B, D], decoded no further than a
+    /// layer needs that is drawn given those above, [B, D].
+    func latents(_ features: [Tensor], condition: Tensor?, noise: Tensor) throws -> Tensor
+
     /// Decodes z, [N, D] → [N, K, H, W].
     func output(of z: Tensor, condition: Tensor?) throws -> Tensor
 
@@ -48,6 +55,13 @@ protocol LatentStructure {
 
 extension LatentStructure {
     func settled() throws -> any LatentStructure { self }
+
+    func latents(_ features: [Tensor], condition: Tensor?, noise: Tensor) throws -> Tensor {
+        let layers = try infer(
+            features, condition: condition, noise: noise, drawCount: 1, change: .init()
+        ).layers
+        return try Tensor.concatenated(layers.map(\.z), axis: 1)
+    }
 
     func completed(_ z: Tensor, noise: Tensor?, condition: Tensor?) throws -> Tensor { z }
 }
