@@ -100,6 +100,43 @@ import Torch
         #expect(keys == expected)
     }
 
+    @Test(
+        "a sample has windows of equal distance in the order of the items",
+        arguments: [1, 4, 9, 30])
+    func sample(limit: Int) throws {
+        let source = try source()
+        let total = source.windowCount
+        var places: [Int] = []
+        var place = 0
+        for index in items.indices {
+            for _ in 0..<source.windowCount(items[index]) {
+                // The first of each of so many equal parts.
+                if places.count * total <= place * limit, places.count < limit {
+                    places.append(place)
+                }
+                place += 1
+            }
+        }
+        let whole = try source.sample(limit: .max).flatMap { $0 }
+        #expect(whole.count == total && total > 30)
+        let found = try source.sample(limit: limit).flatMap { $0 }
+        #expect(found.count == limit)
+        #expect(found.map(\.item) == places.map { whole[$0].item })
+        #expect(found.map(\.values) == places.map { whole[$0].values })
+    }
+
+    @Test("items that are not of a sample are not read")
+    func sampleReadsLittle() throws {
+        let source = try source()
+        let sampled = Set(try source.sample(limit: 3).joined().map(\.item))
+        let fresh = try self.source()
+        for (index, item) in items.enumerated() where !sampled.contains(index) {
+            try FileManager.default.removeItem(atPath: item.item.path)
+        }
+        #expect(try Set(fresh.sample(limit: 3).joined().map(\.item)) == sampled)
+        #expect(throws: LatentError.self) { try fresh.sample(limit: .max) }
+    }
+
     @Test("skipping k batches gives the rest of the same pass", arguments: [256, 2000, 1 << 20])
     func skipping(pool: Int) throws {
         let source = try source(pool: pool)

@@ -125,37 +125,52 @@ final class WindowSource: Sendable {
     ///   - skipping: batches that are left out at the start
     ///   - balanced: whether all classes are equally frequent
     ///   - team: the processes that divide each batch; this one reads the items of its rows only
+    ///   - selection: the windows that are seen, not together with `balanced`; nil for all
     /// - Returns: the pass, before its first batch
     func batches(
         shuffledBy generator: Generator?, batchSize: Int, skipping: Int = 0,
-        balanced: Bool = false, team: Team = .alone
+        balanced: Bool = false, team: Team = .alone, of selection: Selection? = nil
     ) -> Pass {
         Pass(
             self, generator: generator, batchSize: batchSize, skipping: skipping,
-            balanced: balanced, team: team)
+            balanced: balanced, team: team, selection: selection)
     }
 
-    /// Windows spread over all items, at most `limit`, in batches: the first of each of so many equal
-    /// parts.
-    func sample(limit: Int) throws -> [[(item: Int, values: [Float])]] {
-        let pass = batches(shuffledBy: nil, batchSize: 64)
-        let total = max(1, windowCount)
-        var sample: [[(item: Int, values: [Float])]] = []
+    /// Some of the windows; items that have none of them are not read.
+    struct Selection {
+        /// Windows by item.
+        fileprivate let windows: [Int: [Int]]
+    }
+
+    /// Windows spread over all items, at most `limit`: the first of each of so many equal parts; nil
+    /// where that is all of them.
+    func spread(limit: Int) -> Selection? {
+        let total = windowCount
+        guard total > limit else { return nil }
+        var windows: [Int: [Int]] = [:]
+        guard limit > 0 else { return Selection(windows: windows) }
         var place = 0
-        var count = 0
-        while count < limit, let batch = try pass.next() {
-            let length = batch.values.count / max(1, batch.count)
-            var chosen: [(item: Int, values: [Float])] = []
-            for index in 0..<batch.count {
-                defer { place += 1 }
-                guard place == 0 || place * limit / total > (place - 1) * limit / total else {
-                    continue
+        for (index, item) in items.enumerated() {
+            for window in 0..<windowCount(item) {
+                if place == 0 || place * limit / total > (place - 1) * limit / total {
+                    windows[index, default: []].append(window)
                 }
-                let values = batch.values[index * length..<(index + 1) * length]
-                chosen.append((batch.items[index], Array(values)))
-                count += 1
+                place += 1
             }
-            if !chosen.isEmpty { sample.append(chosen) }
+        }
+        return Selection(windows: windows)
+    }
+
+    /// The windows of ``spread(limit:)`` in batches, with the items that they are of.
+    func sample(limit: Int) throws -> [[(item: Int, values: [Float])]] {
+        let pass = batches(shuffledBy: nil, batchSize: 64, of: spread(limit: limit))
+        var sample: [[(item: Int, values: [Float])]] = []
+        while let batch = try pass.next() {
+            let length = batch.values.count / max(1, batch.count)
+            sample.append(
+                batch.items.enumerated().map { index, item in
+                    (item, Array(batch.values[index * length..<(index + 1) * length]))
+                })
         }
         return sample
     }
@@ -165,8 +180,11 @@ final class WindowSource: Sendable {
         private let source: WindowSource
         private let batchSize: Int
         private let team: Team
-        private let reader: ReadAhead<Int, Result<ItemWindows, FileChanged>>
+        /// Gives the items that were not in memory when the pass began; nil where all were.
+        private let reader: ReadAhead<Int, Result<ItemWindows, FileChanged>>?
+        private let inMemory: Set<Int>
         private let indices: [Int]
+        private let selection: Selection?
         /// Places in `indices` where pools begin, and their end.
         private let poolStarts: [Int]
         private var generator: Generator?
@@ -186,13 +204,14 @@ final class WindowSource: Sendable {
 
         init(
             _ source: WindowSource, generator: Generator?, batchSize: Int, skipping: Int,
-            balanced: Bool, team: Team
+            balanced: Bool, team: Team, selection: Selection?
         ) {
             self.source = source
+            self.selection = selection
             self.batchSize = batchSize
             self.team = team
             self.generator = generator
-            var indices = Array(source.items.indices)
+            var indices = selection.map { $0.windows.keys.sorted() } ?? Array(source.items.indices)
             if var generator {
                 if balanced {
                     indices = source.balancedIndices(using: &generator)
@@ -209,7 +228,8 @@ final class WindowSource: Sendable {
             var batches = 0
             var windows = 0
             for (place, index) in indices.enumerated() {
-                windows += source.windowCount(source.items[index])
+                windows +=
+                    selection?.windows[index]?.count ?? source.windowCount(source.items[index])
                 if windows * windowBytes >= source.poolByteLimit && windows >= batchSize
                     || place == indices.count - 1
                 {
@@ -228,26 +248,36 @@ final class WindowSource: Sendable {
                 var generator = self.generator
                 for pool in 0..<starts.count - 1 {
                     let order = Self.order(
-                        indices[starts[pool]..<starts[pool + 1]], of: source, using: &generator)
+                        indices[starts[pool]..<starts[pool + 1]], of: source,
+                        selection: selection, using: &generator)
                     let needed = Self.needed(order, batchSize: batchSize, team: team)
                     for place in 0..<starts[pool + 1] - starts[pool] where needed.contains(place) {
                         wanted.append(indices[starts[pool] + place])
                     }
                 }
             }
-            reader = ReadAhead(
-                wanted.makeIterator(), threadCount: source.threadCount, capacity: capacity,
-                byteCount: { (try? $0.get())?.byteCount ?? 0 }
-            ) { source.load($0) }
+            // What is in memory stays there: it is taken without the ways through other threads.
+            let inMemory = source.cache.indices
+            self.inMemory = inMemory
+            wanted.removeAll(where: inMemory.contains)
+            reader =
+                wanted.isEmpty
+                ? nil
+                : ReadAhead(
+                    wanted.makeIterator(), threadCount: source.threadCount, capacity: capacity,
+                    byteCount: { (try? $0.get())?.byteCount ?? 0 }
+                ) { source.load($0) }
         }
 
         /// The windows of a pool in the order in which they are seen.
         private static func order(
-            _ indices: ArraySlice<Int>, of source: WindowSource, using generator: inout Generator?
+            _ indices: ArraySlice<Int>, of source: WindowSource, selection: Selection?,
+            using generator: inout Generator?
         ) -> [Entry] {
             var order: [Entry] = []
             for (place, index) in indices.enumerated() {
-                for window in 0..<source.windowCount(source.items[index]) {
+                let count = source.windowCount(source.items[index])
+                for window in selection?.windows[index] ?? Array(0..<count) {
                     order.append(Entry(item: place, window: window))
                 }
             }
@@ -305,13 +335,18 @@ final class WindowSource: Sendable {
         private func fillPool() throws -> Bool {
             guard poolIndex + 1 < poolStarts.count else { return false }
             let places = indices[poolStarts[poolIndex]..<poolStarts[poolIndex + 1]]
-            order = Self.order(places, of: source, using: &generator)
+            order = Self.order(
+                places, of: source, selection: selection, using: &generator)
             let needed =
                 team.size > 1 ? Self.needed(order, batchSize: batchSize, team: team) : nil
             pool = [ItemWindows?](repeating: nil, count: places.count)
             position = 0
             for place in 0..<places.count where needed?.contains(place) ?? true {
-                guard let result = reader.next() else { break }
+                if inMemory.contains(places[places.startIndex + place]) {
+                    pool[place] = source.cache[places[places.startIndex + place]]
+                    continue
+                }
+                guard let result = reader?.next() else { break }
                 switch result {
                 case .success(let windows):
                     pool[place] = windows
@@ -337,6 +372,9 @@ private final class WindowCache: @unchecked Sendable {
     private let byteLimit: Int
 
     init(byteLimit: Int) { self.byteLimit = byteLimit }
+
+    /// The items that are kept; none of them ever goes.
+    var indices: Set<Int> { lock.withLock { Set(entries.keys) } }
 
     subscript(index: Int) -> ItemWindows? {
         get { lock.withLock { entries[index] } }
