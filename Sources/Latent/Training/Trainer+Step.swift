@@ -231,18 +231,24 @@ extension Trainer {
             .to(model.device)
     }
 
-    /// The logarithm of the best shared scale over the training part, at most 20,000 windows, one
-    /// draw each.
+    /// Windows that the shared scale is worked out from, at most.
+    ///
+    /// Where their errors deviate from each other by as much as their mean, the scale is within 1.6 %
+    /// of that of all windows; the bound of a window of n elements then loses n·0.016²/4 nats: 0.06 of
+    /// 32×32 pixels.
+    private static let scaledCount = 4_096
+
+    /// The logarithm of the best shared scale over the training part, one draw each of windows spread
+    /// over it.
     func sharedLogScale() throws -> Double {
         let family = job.model.likelihood.family
         return try withoutGradients {
             var total = 0.0
             var count = 0
             let pass = job.training.batches(
-                shuffledBy: nil, batchSize: job.configuration.batchSize, team: job.team)
-            var seen = 0
-            while seen < 20_000, let batch = try pass.next() {
-                seen += batch.wholeCount
+                shuffledBy: nil, batchSize: job.configuration.batchSize, team: job.team,
+                of: job.training.spread(limit: Self.scaledCount))
+            while let batch = try pass.next() {
                 guard batch.count > 0 else { continue }
                 let x = try model.batch(batch.values)
                 let output = try model.infer(
