@@ -88,6 +88,31 @@ import Torch
         }
     }
 
+    @Test("a fit that starts at a mixture ends where its likelihood is no lower")
+    func refined() throws {
+        var generator = Generator(seed: 5)
+        let points = try Tensor(
+            (0..<500).flatMap { index in
+                generator.normals(2).map { $0 * 0.4 + Float(index % 5) * 2 }
+            }, shape: [500, 2])
+        let all = Posterior(mean: points, logVariance: points, isPoint: true)
+        let part = try points.narrowed(axis: 0, start: 0, length: 300)
+        let expected = try Tensor([1, 0, 0, 1], shape: [2, 2])
+        let start = try GaussianMixture(
+            fittedTo: Posterior(mean: part, logVariance: part, isPoint: true), componentCount: 5,
+            expected: expected, using: &generator)
+        let refined = try GaussianMixture(
+            fittedTo: all, startingAt: start, expected: expected)
+        func level(_ mixture: GaussianMixture) throws -> Double {
+            try mixture.expectedLogDensity(of: all).map(Double.init).meanAndDeviation.mean
+        }
+        #expect(refined != start && refined.weights.count == 5)
+        #expect(try level(refined) >= level(start))
+        // What starts where it ends stays there.
+        let again = try GaussianMixture(fittedTo: all, startingAt: refined, expected: expected)
+        #expect(abs(try level(again) - level(refined)) < 0.01)
+    }
+
     @Test("numbers that do not fit together are no mixture")
     func broken() {
         func make(_ weights: [Float], _ means: [Float], _ factors: [Float]) -> GaussianMixture? {

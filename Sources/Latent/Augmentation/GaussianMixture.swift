@@ -48,12 +48,38 @@ struct GaussianMixture: Sendable, Equatable {
     ///   - expected: the covariance that a single component is expected to have, [D, D]
     ///   - generator: chooses the items that components begin at
     /// - Throws: `TorchError` for numbers that are not finite
-    /// - Complexity: at most 100 rounds of N·K·D²
+    /// - Complexity: at most 100 rounds of N·K·D²; memory for N·(K + D) numbers
     init(
         fittedTo posterior: Posterior, componentCount: Int, expected: Tensor,
         using generator: inout Generator
     ) throws {
+        try self.init(
+            fittedTo: posterior, expected: expected,
+            responsibilities: Self.firstResponsibilities(
+                of: posterior.mean, componentCount: componentCount, using: &generator))
+    }
+
+    /// Fits anew, from a mixture that was fitted to some of the items: a few rounds where it is right.
+    init(
+        fittedTo posterior: Posterior, startingAt start: GaussianMixture, expected: Tensor
+    ) throws {
+        let logs = try start.components(on: posterior.mean.device)
+            .logDensities(of: posterior.mean, variance: posterior.variance())
+        try self.init(
+            fittedTo: posterior, expected: expected,
+            responsibilities: (logs - logs.logSumExp(axis: 0).reshaped([1, -1])).exp())
+    }
+
+    /// - Parameters:
+    ///   - posterior: as above
+    ///   - expected: as above
+    ///   - responsibilities: the share of each component in each item at first, [K, N]
+    /// - Throws: `TorchError` for numbers that are not finite
+    private init(
+        fittedTo posterior: Posterior, expected: Tensor, responsibilities: Tensor
+    ) throws {
         let (count, dimensions) = (posterior.mean.shape[0], posterior.mean.shape[1])
+        let componentCount = responsibilities.shape[0]
         // Components share the spread: each is smaller by as much (Fraley & Raftery, section 3).
         let share = pow(Double(componentCount), -2 / Double(dimensions))
         // As good as so many observations.
@@ -61,15 +87,18 @@ struct GaussianMixture: Sendable, Equatable {
         let prior = try expected * (share * strength)
         let variance = try posterior.variance()
         let diagonal = try Tensor.identity(dimensions, device: posterior.mean.device)
-        var responsibilities = try Self.firstResponsibilities(
-            of: posterior.mean, componentCount: componentCount, using: &generator)
+        var responsibilities = responsibilities
 
         func maximised() throws -> Components {
             let sizes = try responsibilities.sum(axes: [1]) + 1e-6  // [K]
             let means = try responsibilities.matmul(posterior.mean) / sizes.reshaped([-1, 1])
-            let centred = try Components.centred(posterior.mean, means)
-            let scatter = try (centred * responsibilities.reshaped([componentCount, count, 1]))
-                .transposed(1, 2).matmul(centred)
+            let scatter = try Tensor.concatenated(
+                (0..<componentCount).map { index in
+                    let centred = try posterior.mean - means.row(index)
+                    let shares = try responsibilities.row(index).reshaped([count, 1])
+                    return try (centred * shares).transposed(0, 1).matmul(centred)
+                }
+            ).reshaped([componentCount, dimensions, dimensions])
             let width = try responsibilities.matmul(variance)
                 .reshaped([componentCount, 1, dimensions])
             let covariance =
@@ -87,7 +116,7 @@ struct GaussianMixture: Sendable, Equatable {
         var components = try maximised()
         var previous = -Double.infinity
         for _ in 0..<Self.roundLimit {
-            let logs = try components.logDensities(of: posterior)
+            let logs = try components.logDensities(of: posterior.mean, variance: variance)
             let evidence = try logs.logSumExp(axis: 0)  // [N]
             let level = try evidence.mean().item()
             if level - previous < Self.tolerance { break }
@@ -105,13 +134,17 @@ struct GaussianMixture: Sendable, Equatable {
 
     /// The bound of E_q[log p(z)] of each posterior, in nats, [N].
     func expectedLogDensity(of posterior: Posterior) throws -> [Float] {
+        try components(on: posterior.mean.device)
+            .logDensities(of: posterior.mean, variance: posterior.variance())
+            .logSumExp(axis: 0).floats()
+    }
+
+    private func components(on device: Device) throws -> Components {
         let shape = [weights.count, dimensionCount]
-        let device = try posterior.mean.device
-        let components = Components(
+        return Components(
             logWeights: try Tensor(weights, shape: [weights.count]).to(device).log(),
             means: try Tensor(means, shape: shape).to(device),
             factors: try Tensor(factors, shape: shape + [dimensionCount]).to(device))
-        return try components.logDensities(of: posterior).logSumExp(axis: 0).floats()
     }
 
     /// One draw of z, [D].
@@ -180,23 +213,22 @@ private struct Components {
     /// [K, D, D], lower triangular.
     let factors: Tensor
 
-    /// Points [N, D] less each mean [K, D], [K, N, D].
-    static func centred(_ points: Tensor, _ means: Tensor) throws -> Tensor {
-        let (count, width) = (points.shape[0], points.shape[1])
-        return try points.reshaped([1, count, width]) - means.reshaped([-1, 1, width])
-    }
-
-    /// log πₖ + E_q[log Nₖ(z)] in nats, [K, N].
+    /// log πₖ + E_q[log Nₖ(z)] in nats, [K, N], of means μ and variances s, [N, D].
     ///
     /// With z ~ N(μ, diag s) and P = Σₖ⁻¹ = Wᵀ·W: E[(z - m)ᵀP(z - m)] = |W(μ - m)|² + Σ s·diag P.
-    func logDensities(of posterior: Posterior) throws -> Tensor {
+    /// One component after the other: [N, D] stays in a cache, and all of [K, N, D] would not.
+    func logDensities(of points: Tensor, variance: Tensor) throws -> Tensor {
         let (components, width) = (means.shape[0], means.shape[1])
         let diagonal = try Tensor.identity(width, device: means.device)
         let whitening = try factors.solvedLowerTriangular(diagonal)  // W, [K, D, D]
-        let distance = try Self.centred(posterior.mean, means)
-            .matmul(whitening.transposed(1, 2)).squared().sum(axes: [2])  // [K, N]
+        let distance = try Tensor.concatenated(
+            (0..<components).map { index in
+                try (points - means.row(index))
+                    .matmul(whitening.row(index).reshaped([width, width]).transposed(0, 1))
+                    .squared().sum(axes: [1]).reshaped([1, -1])
+            })  // [K, N]
         let precision = try whitening.squared().sum(axes: [1])  // diag P, [K, D]
-        let spread = try precision.matmul(posterior.variance().transposed(0, 1))  // [K, N]
+        let spread = try precision.matmul(variance.transposed(0, 1))  // [K, N]
         let logDeterminant = try (factors * diagonal).sum(axes: [2]).log().sum(axes: [1])
         let constant = Double(width) * 0.5 * Foundation.log(2 * Double.pi)
         return try (distance + spread) * -0.5
@@ -213,6 +245,11 @@ extension Posterior {
 }
 
 extension Tensor {
+    /// One row, its axis kept.
+    fileprivate func row(_ index: Int) throws -> Tensor {
+        try narrowed(axis: 0, start: index, length: 1)
+    }
+
     /// The unit matrix, [n, n].
     static func identity(_ count: Int, device: Device) throws -> Tensor {
         var values = [Float](repeating: 0, count: count * count)

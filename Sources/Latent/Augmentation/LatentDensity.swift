@@ -16,6 +16,8 @@ struct LatentDensity: Sendable, Equatable {
     private static let valueLimit = 1 << 23
     /// Elements [N, D] that it is fitted to, at most.
     private static let sampleLimit = 1 << 20
+    /// Windows of a group by which the number of components is chosen, at most.
+    private static let triedCount = 4_096
     /// Numbers of components that are tried.
     private static let componentCounts = [1, 2, 4, 8, 16]
     /// Windows for each component, at least.
@@ -33,7 +35,8 @@ struct LatentDensity: Sendable, Equatable {
     /// Fits to the posteriors of a sample of the training windows.
     ///
     /// The number of components of a group is that which makes a fifth of its windows likeliest when
-    /// fitted to the others. nil where a covariance for each group would be too large for a file.
+    /// fitted to the others, or to some of them; what is chosen is fitted on to all. nil where a
+    /// covariance for each group would be too large for a file.
     ///
     /// - Parameters:
     ///   - model: of several stochastic layers the topmost counts
@@ -126,7 +129,8 @@ struct LatentDensity: Sendable, Equatable {
         return try covariance + diagonal * ridge
     }
 
-    /// The mixture with the number of components that held-out windows are likeliest under.
+    /// The mixture with the number of components that held-out windows are likeliest under: chosen by
+    /// some of the windows, and fitted on from there to all.
     private static func mixture(
         of members: Posterior, expected: Tensor, limit: Int, using generator: inout Generator
     ) throws -> GaussianMixture {
@@ -135,23 +139,29 @@ struct LatentDensity: Sendable, Equatable {
             $0 * windowsForComponent <= count - count / heldOutStride
                 && $0 * dimensions * (dimensions + 1) <= limit
         }
-        var best = (components: 1, level: -Double.infinity)
+        var best: (mixture: GaussianMixture, level: Double)?
         if possible.count > 1 {
-            let all = Array(0..<count)
-            let heldOut = try members.rows(all.filter { $0 % heldOutStride == 0 })
-            let fitted = try members.rows(all.filter { $0 % heldOutStride != 0 })
+            let triedCount = min(count, Self.triedCount)
+            let tried = (0..<triedCount).map { $0 * count / triedCount }
+            let heldOut = try members.rows(
+                tried.indices.filter { $0 % heldOutStride == 0 }.map { tried[$0] })
+            let fitted = try members.rows(
+                tried.indices.filter { $0 % heldOutStride != 0 }.map { tried[$0] })
             for components in possible {
                 let mixture = try GaussianMixture(
                     fittedTo: fitted, componentCount: components, expected: expected,
                     using: &generator)
                 let level = try mixture.expectedLogDensity(of: heldOut).map(Double.init)
                     .meanAndDeviation.mean
-                if level > best.level { best = (components, level) }
+                if level > best?.level ?? -.infinity { best = (mixture, level) }
             }
         }
+        guard let best else {
+            return try GaussianMixture(
+                fittedTo: members, componentCount: 1, expected: expected, using: &generator)
+        }
         return try GaussianMixture(
-            fittedTo: members, componentCount: best.components, expected: expected,
-            using: &generator)
+            fittedTo: members, startingAt: best.mixture, expected: expected)
     }
 }
 
