@@ -1,7 +1,7 @@
 """Training steps and scoring of `latent` beside PyTorch: paired ratios, and shares of the machine's peaks.
 
     ./.libtorch-python Tools/Benchmarks/bench.py DATA [--workloads conv32,…] [--rounds 7] [--threads 1]
-        [--no-compile] [--curves] [--seconds 1.5]
+        [--no-compile] [--curves] [--seconds 1.5] [--no-avx512]
 
 DATA has grey PNGs below it, of which windows are made: mnist784 at 28x28, 32x32, three colours of 64x64;
 log-mels are of the same numbers at 40x64, since times do not depend on what is in them. For each
@@ -16,6 +16,10 @@ the ratio of the fastest PyTorch recipe to `latent` in the same round, median an
 products of 1024x1024 matrices reach in that round, in PyTorch, and of the rate of copying memory; and the
 loss after 100 steps on the same windows, as a faster step that learns less is no gain. Above 1: latent is
 faster.
+
+With --no-avx512 all of them are kept from AVX-512: libtorch, oneDNN and MKL by their own switches, the kernels
+of `latent` by the first of these, ATEN_CPU_CAPABILITY. Then `latent` is there in float32 alone, which is what
+it chooses on such a processor.
 
 With --curves, instead: 500 steps of conv32 and mlp784, PyTorch in float32 with three seeds beside
 `latent` in both precisions; printed are the mean losses of each hundred steps, and how far
@@ -44,6 +48,9 @@ SHAPES = {
     "hier32": (1, 32, 32)}
 OURS = {"latent float32": "float32", "latent bfloat16": "bfloat16"}
 LEARNED_STEPS = 100
+# Processors of AVX2 and no more.
+AVX2 = {
+    "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 
 def windows(data, shape, count=2048):
@@ -66,8 +73,11 @@ def windows(data, shape, count=2048):
 class Process:
     """One recipe of one workload, which works when it is told to."""
 
-    def __init__(self, recipe, workload, data, threads, seed=0):
+    def __init__(self, recipe, workload, data, args, seed=0):
+        threads = args.threads
         environment = dict(os.environ, OMP_WAIT_POLICY="passive", OMP_NUM_THREADS=str(threads))
+        if args.no_avx512:
+            environment.update(AVX2)
         if recipe in OURS:
             command = [WORKER, workload, OURS[recipe], threads, seed, data]
         else:
@@ -98,8 +108,9 @@ def mebibytes(count):
 
 
 def compare(args, workload, data, verb):
-    recipes = ["eager", "bfloat16", *([] if args.no_compile else ["compiled"]), *OURS]
-    processes = [Process(recipe, workload, data, args.threads) for recipe in recipes]
+    ours = [recipe for recipe in OURS if not args.no_avx512 or OURS[recipe] == "float32"]
+    recipes = ["eager", "bfloat16", *([] if args.no_compile else ["compiled"]), *ours]
+    processes = [Process(recipe, workload, data, args) for recipe in recipes]
     meter = processes[0]
     cost = meter.ask("cost")
 
@@ -161,7 +172,7 @@ def curves(args, workload, data):
     total = 500
     runs = {}
     for recipe, seed in (("eager", 0), ("eager", 1), ("eager", 2), *((r, 0) for r in OURS)):
-        process = Process(recipe, workload, data, args.threads, seed)
+        process = Process(recipe, workload, data, args, seed)
         losses = process.ask(f"train 0 {total} {total}")["losses"]
         process.close()
         runs[recipe, seed] = [
@@ -185,8 +196,11 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--curves", action="store_true")
+    parser.add_argument("--no-avx512", action="store_true")
     args = parser.parse_args()
     chosen = args.workloads.split(",")
+    if args.curves and args.no_avx512:
+        sys.exit("--curves are of the usual kernels: leave --no-avx512 out")
     if unknown := set(chosen) - set(WORKLOADS):
         sys.exit(f"{', '.join(unknown)}: not among {', '.join(WORKLOADS)}")
     if not WORKER.exists():

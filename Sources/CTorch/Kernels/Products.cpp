@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -68,8 +69,14 @@ void in_parallel(int64_t count, const Body &body) {
 }  // namespace
 
 bool available() {
-    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
+    // What keeps libtorch from AVX-512 keeps these kernels from it: a machine without is tried by one
+    // switch.
+    static const bool is_allowed = [] {
+        const char *capability = std::getenv("ATEN_CPU_CAPABILITY");
+        return capability == nullptr || std::strncmp(capability, "avx512", 6) == 0;
+    }();
+    return is_allowed && __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
 
 Links links(const Geometry &g, bool to_output) {
