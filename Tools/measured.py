@@ -22,6 +22,7 @@ class Run:
     output: str
     errors: str = ""
     cpu_seconds: float = 0
+    system_seconds: float = 0  # of these in the kernel
     exit_code: int | None = 0  # below 0 a signal's number; None when it was stopped at the limit
 
 
@@ -52,4 +53,5 @@ def run(command, may_fail=False, limit_seconds=None):
             sys.exit(f"{' '.join(command)}\nended with {child.returncode}: {said}")
         return Run(
             seconds, usage.ru_maxrss * 1024, output.read().decode(errors="replace"), said,
-            usage.ru_utime + usage.ru_stime, None if stopped.is_set() else child.returncode)
+            usage.ru_utime + usage.ru_stime, usage.ru_stime,
+            None if stopped.is_set() else child.returncode)

@@ -3,10 +3,13 @@
     ./.libtorch-python Tools/scale.py [--counts 10000,100000] [--verbs check,score] [--latent PATH] [--folder DIR]
 
 Makes that many PNGs of 8 to 28 pixels a side, 10,000 to a folder and all different, trains a small model
-on the first 2,000, and prints peak memory and time for each file. Exit code 1 when either is more than
-10 % above that of the first count. A million files take about 4 GB of disk, as blocks.
-Time is that of the processor, over all threads, less what a run of 2,000 files takes: a machine with
-other work changes every other kind.
+on the first 2,000, and prints peak memory and time for each file. A million files take about 4 GB of
+disk, as blocks. Time is that of the processor, over all threads, less what a run of 2,000 files takes: a
+machine with other work changes every other kind. It is told apart by who spends it, the program or the
+kernel; the row `read` is a loop that opens and reads the same files in the same order and does nothing else.
+What the kernel takes for a file grows with their number (entries of directories, inodes and pages that no
+longer fit into the processor's caches), whoever reads. Exit code 1 when memory, or the time less
+that of the kernel in `read`, is more than 10 % above that of the first count.
 """
 
 import argparse
@@ -23,6 +26,16 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
 FOLDER_SIZE = 10_000
 TRAINING_COUNT = 2_000
+READ = """
+import os, sys
+for folder, folders, names in os.walk(sys.argv[1]):
+    folders.sort()
+    for name in sorted(names):
+        file = os.open(f"{folder}/{name}", os.O_RDONLY)
+        os.fstat(file)
+        os.read(file, 1 << 16)
+        os.close(file)
+"""
 
 
 def chunk(kind, data):
@@ -72,25 +85,33 @@ def main():
             "check": ["check", "--for", "detection", "--epochs", "1", "--size", "16", "--format", "ndjson", "--quiet"],
             "score": ["score", "-m", model, "--draws", "1", "--format", "csv", "--quiet"],
         }
-        commands = {verb: commands[verb] for verb in args.verbs.split(",")}
+        commands = {verb: [args.latent, *commands[verb]] for verb in args.verbs.split(",")}
+        commands = {"read": [sys.executable, "-c", READ], **commands}
         # What a run of few files takes, whatever their number.
-        base = {
-            verb: measured.run([args.latent, *words, root / "training"])
-            for verb, words in commands.items()}
-        print("files     verb     peak MB    against  µs of processor a file    against  seconds")
+        base = {verb: measured.run([*words, root / "training"]) for verb, words in commands.items()}
+        print(f"{'files':>8}  {'verb':6}{'peak MB':>9}{'against':>9}{'µs a file':>11}{'of kernel':>11}"
+              f"{'less read':>11}{'against':>9}{'seconds':>9}")
         done = 0
         for count in counts:
             fill(root / "data", done, count)
             done = count
+            floor = 0
             for verb, words in commands.items():
-                run = measured.run([args.latent, *words, root / "data"])
-                cost = (run.cpu_seconds - base[verb].cpu_seconds) / (count - TRAINING_COUNT) * 1e6
-                peak, unit = first.setdefault(verb, (run.peak_bytes, cost))
-                grown, slowed = run.peak_bytes / peak - 1, cost / unit - 1
+                run = measured.run([*words, root / "data"])
+                further = (count - TRAINING_COUNT) / 1e6
+                cost = (run.cpu_seconds - base[verb].cpu_seconds) / further
+                kernel = (run.system_seconds - base[verb].system_seconds) / further
+                if verb == "read":
+                    floor = kernel
+                    print(f"{count:8}  {verb:6}{'':18}{cost:11.1f}{kernel:11.1f}", flush=True)
+                    continue
+                own = cost - floor
+                peak, unit = first.setdefault(verb, (run.peak_bytes, own))
+                grown, slowed = run.peak_bytes / peak - 1, own / unit - 1
                 failures += grown > 0.1 or slowed > 0.1
                 print(
-                    f"{count:7}   {verb}  {run.peak_bytes / 1e6:9.1f}   {grown:+7.1%}   "
-                    f"{cost:22.1f}   {slowed:+7.1%}  {run.seconds:7.1f}", flush=True)
+                    f"{count:8}  {verb:6}{run.peak_bytes / 1e6:9.1f}{grown:+9.1%}{cost:11.1f}"
+                    f"{kernel:11.1f}{own:11.1f}{slowed:+9.1%}{run.seconds:9.1f}", flush=True)
                 if verb == "score" and run.output.count("\n") != count + 1:
                     sys.exit(f"{run.output.count(chr(10)) - 1} lines for {count} files")
     sys.exit(1 if failures else 0)
