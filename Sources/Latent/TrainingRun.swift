@@ -24,6 +24,10 @@ public struct TrainingRun {
         case calibrating(itemCount: Int)
         /// Deformations between items of a class are being learned.
         case deforming(done: Int, of: Int)
+        /// A flow of the latents is being learned, in so many steps at most.
+        case fittingFlow(done: Int, of: Int)
+        /// It was learned.
+        case fittedFlow(FlowConfiguration)
     }
 
     /// What was decided from the data, for people.
@@ -287,8 +291,9 @@ public struct TrainingRun {
         let density =
             plan.purpose == .augmentation
             ? try density(of: first.model, training: jobs[0].training, record: record) : nil
+        let flow = try flow(of: first.model, job: jobs[0], density: density, record: record)
         let file = try ModelFile(
-            record: record, networks: detector.views.map(\.members), density: density,
+            record: record, networks: detector.views.map(\.members), density: density, flow: flow,
             deformations: try deformations(survey, plan: plan))
         try file.write(to: environment.output, overwrite: environment.overwrites)
         for index in 0..<jobs.count * memberCount {
@@ -500,6 +505,38 @@ public struct TrainingRun {
         } catch is TorchError {
             return nil
         }
+    }
+
+    /// A flow of the latents, compared with their density; nil where none is asked for, or possible.
+    private func flow(
+        of model: VAE, job: ViewJob, density: LatentDensity?, record: ModelRecord
+    ) throws -> LatentFlow? {
+        guard request.flowStepCount > 0 else { return nil }
+        let groups = LatentDensity.groups(of: record)
+        let latents = try LabelledPosteriors(of: job.training, by: model, labels: groups)
+        let flow = try latents.flatMap {
+            try LatentFlow.fitted(
+                to: $0, groups: groups, stepCount: request.flowStepCount, seed: request.seed
+            ) { done, count in
+                try onEvent(.fittingFlow(done: done, of: count))
+                if environment.shouldStop() {
+                    throw LatentError(
+                        .interrupted, "interrupted while a flow was learned, at step \(done)",
+                        hint: "use --resume to go on from the checkpoint, where there is one")
+                }
+            }
+        }
+        guard let flow else {
+            try onEvent(
+                .training(
+                    .warning("no flow is learned: the windows are too few, or latents overflowed")))
+            return nil
+        }
+        if let heldOut = try LabelledPosteriors(of: job.heldOut, by: model, labels: groups) {
+            try flow.compare(on: heldOut, with: density, seed: request.seed)
+        }
+        try onEvent(.fittedFlow(flow.configuration))
+        return flow
     }
 
     /// How items of a class differ; nil where there are no two, of one window each.

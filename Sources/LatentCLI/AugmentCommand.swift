@@ -71,7 +71,8 @@ struct AugmentCommand: ParsableCommand {
         name: .customLong("method"),
         help: """
             prior (of a model of --objective vamp: posteriors of its pseudo-inputs); density, where the \
-            training files of a class lie; posterior, around a real item; interpolate, between two items \
+            training files of a class lie; flow, the same by a normalizing flow (of a model of train \
+            --flow-steps); vamp, posteriors of the pseudo-inputs of --objective vamp; posterior, around a real item; interpolate, between two items \
             of a class; smote, between an item and one of the nearest of its class; extrapolate, beyond \
             an item, away from one of them; deform, a real item changed as others of a class differ, and \
             as sharp as it is; transform, a real item itself, for --transform; auto, in minutes, what does \
@@ -84,7 +85,7 @@ struct AugmentCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            Factor on the deviation of the posterior, prior or density, or on the strength of \
+            Factor on the deviation of the posterior, prior, density or flow, or on the strength of \
             deformations: below 1 new files are more typical and less varied.
             """, valueName: "x"))
     var spread = 1.0
@@ -333,8 +334,8 @@ struct AugmentCommand: ParsableCommand {
             console.note("\(output) holds \(progress.fileCount) of \(total) files; going on")
         }
         let missing =
-            configuration.method == .density && configuration.assignments.isEmpty
-                && amount.number != nil ? loaded?.file.labelsWithoutDensity ?? [] : []
+            configuration.assignments.isEmpty && amount.number != nil
+            ? loaded?.file.labelsNotFitted(for: configuration.method) ?? [] : []
         if !missing.isEmpty {
             console.warning(
                 "none are drawn of \(missing.joined(separator: ", ")): the files were too few to fit "

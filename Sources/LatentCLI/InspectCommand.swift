@@ -117,6 +117,7 @@ struct InspectCommand: ParsableCommand {
                     "mixtures of \(counts.map(String.init).joined(separator: ", ")) Gaussians"
                 ))
         }
+        if let flow = record.flow { rows.append(("latent flow", flow.sentence)) }
         if let deformation = record.deformation {
             rows.append(
                 (

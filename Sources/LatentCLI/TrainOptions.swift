@@ -329,6 +329,14 @@ struct TrainingOptions: ParsableArguments {
             """, valueName: "n"))
     var deformSteps: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            To draw: steps in which a normalizing flow of the latents is learned, for latent augment \
+            --method flow, such as 2000; 0 leaves it out (0).
+            """, valueName: "n"))
+    var flowSteps = 0
+
     @Option(help: ArgumentHelp("Steps of the score regret (20).", valueName: "n"))
     var regretSteps: Int?
 
@@ -342,7 +350,8 @@ struct TrainingOptions: ParsableArguments {
             (epochs, "--epochs", 1...1_000_000), (batch, "--batch", 1...65_536),
             (patience, "--patience", 0...1_000_000), (draws, "--draws", 1...1_000_000),
             (regretSteps, "--regret-steps", 1...10_000),
-            (deformSteps, "--deform-steps", 0...1_000_000), (members, "--members", 1...100),
+            (deformSteps, "--deform-steps", 0...1_000_000),
+            (flowSteps, "--flow-steps", 0...1_000_000), (members, "--members", 1...100),
         ] as [(Int?, String, ClosedRange<Int>)] {
             if let value, !allowed.contains(value) {
                 throw ValidationError(
@@ -391,6 +400,7 @@ struct TrainingOptions: ParsableArguments {
         request.scoreKind = score
         request.regretStepCount = regretSteps
         request.deformationStepCount = deformSteps
+        request.flowStepCount = flowSteps
         request.memberCount = members
     }
 }

@@ -44,6 +44,11 @@ final class TrainingReporter {
                     + (done > 0
                         ? ", \(Console.duration(seconds * Double(count - done))) left" : "")
             }
+        case .fittingFlow(let done, let count):
+            if done == 0 { console.note("learning a flow of the latents") }
+            console.progress { "flow, step \(done) of at most \(count)" }
+        case .fittedFlow(let flow):
+            console.note("flow: \(flow.sentence)")
         case .calibrating(let count):
             console.progress { "scoring \(count) held-out files" }
         }

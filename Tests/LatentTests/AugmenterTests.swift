@@ -74,13 +74,15 @@ import Torch
 
     /// Images of 32 × 32 as they are, or recordings in frames.
     private static func setUp(
-        _ preprocessing: Preprocessing = .whole(height: 32, width: 32), labels: [String] = []
+        _ preprocessing: Preprocessing = .whole(height: 32, width: 32), labels: [String] = [],
+        objective: ObjectiveKind = .vae
     ) throws -> (file: ModelFile, model: VAE) {
         let windowing = preprocessing.windowing
-        let model = try VAE(
-            .tiny(
-                height: windowing.height, width: windowing.width, likelihood: .bernoulli),
-            device: .cpu, seed: 8)
+        var shape = VAEConfiguration.tiny(
+            height: windowing.height, width: windowing.width, likelihood: .bernoulli)
+        shape.objective = ObjectiveConfiguration(objective)
+        shape.objective.componentCount = 3
+        let model = try VAE(shape, device: .cpu, seed: 8)
         var file = try ModelFile.tiny(model, preprocessing, labels: labels)
         let mixture = try #require(
             GaussianMixture(
@@ -92,6 +94,17 @@ import Torch
         let density = LatentDensity(
             mixtures: (0..<groups).map { $0 > 0 && $0 == groups - 1 ? nil : mixture })
         file.weights.merge(density.tensors()) { $1 }
+        var flow = FlowConfiguration(
+            dimensionCount: 3, stepCount: 1,
+            windowCounts: density.mixtures.map { $0 == nil ? 0 : 5 })
+        flow.width = 4
+        file.record.flow = flow
+        file.weights.merge(
+            try LatentFlow(
+                flow, groups: LatentDensity.groups(of: file.record), location: [1, 0, -1],
+                scale: [1, 2, 1], seed: 2
+            ).tensors()
+        ) { $1 }
         // Deformations that differ from draw to draw.
         let configuration = DeformationConfiguration(
             windowing: windowing, channelCount: 1, stepCount: 1, itemCount: 2)
@@ -111,7 +124,8 @@ import Torch
         onFailure: (ItemFailure) -> Void = { Issue.record("\($0.error)") }
     ) throws -> [SyntheticItem] {
         let (file, model) = try setUp(
-            preprocessing ?? .whole(height: 32, width: 32), labels: labels)
+            preprocessing ?? .whole(height: 32, width: 32), labels: labels,
+            objective: method == .vamp ? .vamp : .vae)
         var configuration = Augmenter.Configuration(method: method, count: count)
         configuration.seed = seed
         configuration.spread = spread
@@ -250,12 +264,14 @@ import Torch
         #expect(try Self.generate(.prior, count: 1)[0].label == nil)
     }
 
-    @Test("drawn from the density, classes come in turn, as far as there are files of them")
-    func densityLabels() throws {
-        let items = try Self.generate(.density, count: 6, labels: ["ant", "bee", "cat"])
+    @Test(
+        "drawn from the density or the flow, classes come in turn, as far as there are files of them",
+        arguments: [LatentSampling.density, .flow])
+    func densityLabels(method: LatentSampling) throws {
+        let items = try Self.generate(method, count: 6, labels: ["ant", "bee", "cat"])
         #expect(items.map(\.label) == ["ant", "bee", "ant", "bee", "ant", "bee"])
-        #expect(try Self.generate(.density, count: 1, labels: ["cat"])[0].label == "cat")
-        #expect(try Self.generate(.density, count: 1)[0].label == nil)
+        #expect(try Self.generate(method, count: 1, labels: ["cat"])[0].label == "cat")
+        #expect(try Self.generate(method, count: 1)[0].label == nil)
     }
 
     @Test("a class may be asked for where there is a density of it")
@@ -271,7 +287,9 @@ import Torch
             return items
         }
         #expect(try generate(.density, "bee").allSatisfy { $0.label == "bee" })
+        #expect(try generate(.flow, "bee").allSatisfy { $0.label == "bee" })
         for (method, name, text) in [
+            (.flow, "cat", "no training file had these labels"),
             (.density, "cat", "no training file had these labels"),
             (.density, "dog", "dog is not known"), (.prior, "bee", "not conditioned"),
         ] as [(LatentSampling, String, String)] {
@@ -305,6 +323,48 @@ import Torch
                 file: other, model: model, configuration: .init(method: .density, count: 1))
         }
         #expect(error.code == .usage && error.message.contains("no density"))
+    }
+
+    @Test("draws of the flow without spread are the decoded middle of what it was fitted to")
+    func flowWithoutSpread() throws {
+        let (_, model) = try Self.setUp()
+        let middle = try model.decode(Tensor([1, 0, -1], shape: [1, 3])).mean.floats()
+        for item in try Self.generate(.flow, count: 2, spread: 0) {
+            let samples = try Image(pngData: item.bytes, path: nil).samples.map(Float.init)
+            #expect(mismatch(samples, middle.map { $0 * 255 }, absolute: 0.51) == nil)
+        }
+    }
+
+    @Test("draws of pseudo-inputs without spread are decoded means of their posteriors")
+    func vampWithoutSpread() throws {
+        let (_, model) = try Self.setUp(objective: .vamp)
+        let inputs = try #require(model.pseudoInputs)
+        let means = try model.decode(model.posterior(of: inputs).mean).mean.floats()
+        var seen: Set<Int> = []
+        for item in try Self.generate(.vamp, count: 20, spread: 0) {
+            let samples = try Image(pngData: item.bytes, path: nil).samples.map(Float.init)
+            // Of components that are alike the nearest.
+            let distances = (0..<3).map { component in
+                zip(samples, means[(component * samples.count)...])
+                    .reduce(Float(0)) { max($0, abs($1.0 - 255 * $1.1)) }
+            }
+            #expect(try #require(distances.min()) < 0.52)
+            seen.insert(try #require(distances.firstIndex(of: distances.min() ?? 0)))
+        }
+        #expect(seen.count > 1)
+    }
+
+    @Test(
+        "a model without flow or pseudo-inputs is refused where they are asked for",
+        arguments: [(LatentSampling.flow, "no flow"), (.vamp, "no pseudo-inputs")])
+    func noFlow(method: LatentSampling, text: String) throws {
+        var (file, model) = try Self.setUp()
+        file.record.flow = nil
+        file.weights = file.weights.filter { !LatentFlow.owns($0.key) }
+        let error = try #require(throws: LatentError.self) {
+            try Augmenter(file: file, model: model, configuration: .init(method: method, count: 1))
+        }
+        #expect(error.code == .usage && error.message.contains(text))
     }
 
     @Test("a parent that cannot be read is reported once and another draw takes its place")

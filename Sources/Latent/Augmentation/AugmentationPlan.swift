@@ -179,10 +179,11 @@ extension Augmenter {
                 groups: [maker.all(count: count)], schedule: schedule)
         }
         // Of each class also of those that cannot be drawn, to say so.
-        let missing = configuration.assignments.isEmpty ? file?.labelsWithoutDensity ?? [] : []
+        let missing =
+            configuration.assignments.isEmpty ? file?.labelsNotFitted(for: method) ?? [] : []
         let wanted = try Self.wanted(
             configuration.amount, real: classes, results: results,
-            known: maker.labels + (method == .density ? missing : []))
+            known: maker.labels + missing)
         var groups: [AugmentationPlan.Group] = []
         for (index, (label, count)) in wanted.enumerated() {
             groups.append(try maker.group(of: label, index: index, count: count))

@@ -9,7 +9,7 @@ extension Augmenter {
         case .interpolate: 0.2 + 0.6 * Double(generator.uniform())
         case .smote: Double(generator.uniform())
         case .extrapolate: -configuration.extrapolation
-        case .prior, .density, .posterior, .transform, .deform: nil
+        case .prior, .density, .flow, .vamp, .posterior, .transform, .deform: nil
         }
     }
 
@@ -40,7 +40,7 @@ extension Augmenter {
             let z: Tensor
             switch configuration.method {
             case .transform: return chunk.map(\.untouched)
-            case .prior:
+            case .prior, .vamp:
                 z = try model.priorLatents(
                     noise: noiseTensor * configuration.spread, choices: choices,
                     condition: condition)
@@ -53,6 +53,14 @@ extension Augmenter {
                     below: Tensor(top ?? [], shape: [total, model.configuration.latentCount])
                         .to(model.device),
                     noise: noiseTensor * configuration.spread, condition: condition)
+            case .flow:
+                guard let flow else { return [] }
+                let top = try flow.draws(
+                    codes: codes, noise: noise.map { $0 * Float(configuration.spread) },
+                    noiseCount: latentCount)
+                z = try model.latents(
+                    below: top.to(model.device), noise: noiseTensor * configuration.spread,
+                    condition: condition)
             case .posterior:
                 z = try encode(
                     chunk, by: model, parent: 0, counts: counts,

@@ -54,6 +54,7 @@ public final class Augmenter {
     let reading: ParentReading
     let configuration: Configuration
     let density: LatentDensity?
+    let flow: LatentFlow?
     let deformer: Deformer?
     let labelling: Labelling
 
@@ -63,7 +64,8 @@ public final class Augmenter {
     /// Makes an augmenter; the model stays on the calling thread.
     ///
     /// - Throws: ``LatentError`` `.usage` for a model that reads what no file can be made of, that has
-    ///   no density or deformations where they are asked for, or does not know the labels
+    ///   no density, flow, pseudo-inputs or deformations where they are asked for, or does not know the
+    ///   labels
     public init(file: ModelFile, model: VAE, configuration: Configuration) throws {
         guard file.record.preprocessing.isInvertible else {
             let name = file.record.preprocessing.viewName
@@ -84,6 +86,22 @@ public final class Augmenter {
                 .usage, "the model has no density of its latents",
                 hint: "use --method prior, or train again with --for augmentation")
         }
+        flow = configuration.method == .flow ? try LatentFlow(file) : nil
+        guard configuration.method != .flow || flow != nil else {
+            throw LatentError(
+                .usage, "the model has no flow of its latents",
+                hint:
+                    "train again with --for augmentation --flow-steps \(LatentFlow.usualStepCount), or "
+                    + "use --method \(file.hasDensity ? "density" : "prior")")
+        }
+        guard configuration.method != .vamp || model.pseudoInputs != nil else {
+            throw LatentError(
+                .usage,
+                "the model has no pseudo-inputs: it was trained with --objective "
+                    + "\(model.configuration.objective.kind.rawValue)",
+                hint: "train with --objective vamp, or use --method "
+                    + "\(file.hasDensity ? "density" : "prior")")
+        }
         deformer = configuration.method == .deform ? try Deformer(file) : nil
         guard configuration.method != .deform || deformer != nil else {
             throw LatentError(
@@ -97,9 +115,10 @@ public final class Augmenter {
                 hint: "name the files of these labels, or use another --method")
         }
         labelling = try Labelling(
-            density == nil
+            density == nil && flow == nil
                 ? model.configuration.conditioning : LatentDensity.groups(of: file.record),
-            assignments: configuration.assignments, density: density)
+            assignments: configuration.assignments,
+            fitted: file.fittedCombinations(for: configuration.method))
     }
 
     /// Makes an augmenter that transforms real items, for which no model is needed.
@@ -114,9 +133,10 @@ public final class Augmenter {
         source = nil
         reading = .whole(transforms.domain)
         density = nil
+        flow = nil
         deformer = nil
         self.configuration = configuration
-        labelling = try Labelling(nil, assignments: configuration.assignments, density: nil)
+        labelling = try Labelling(nil, assignments: configuration.assignments, fitted: nil)
     }
 
     struct Prepared: Sendable {

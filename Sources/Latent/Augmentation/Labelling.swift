@@ -5,8 +5,16 @@ struct Labelling: Sendable {
     /// Combinations that training saw and that fit what is assigned.
     let combinations: [[Int]]
 
+    /// Takes what is assigned.
+    ///
+    /// - Parameters:
+    ///   - conditioning: the labels; nil without
+    ///   - assignments: labels that all new items are to have, by attribute
+    ///   - fitted: of each combination whether what is drawn from was fitted to files of it; nil where
+    ///     nothing was fitted
+    /// - Throws: ``LatentError`` `.usage` for labels that are not known, or cannot be drawn together
     init(
-        _ conditioning: Conditioning?, assignments: [String: String], density: LatentDensity?
+        _ conditioning: Conditioning?, assignments: [String: String], fitted: [Bool]?
     ) throws(LatentError) {
         guard let conditioning else {
             guard assignments.isEmpty else {
@@ -22,16 +30,16 @@ struct Labelling: Sendable {
         self.assigned = assigned
         let fitting = conditioning.combinations.enumerated().filter { index, codes in
             zip(codes, assigned).allSatisfy { $1 == nil || $0 == $1 }
-                && (density.map { $0.mixtures[index] != nil } ?? true)
+                && fitted?[index] ?? true
         }.map(\.element)
         // A combination that training never saw may still be asked for whole, but has no density.
         let whole = assigned.compactMap { $0 }
-        let isWhole = density == nil && whole.count == assigned.count
+        let isWhole = fitted == nil && whole.count == assigned.count
         combinations = fitting.isEmpty && isWhole ? [whole] : fitting
         guard !combinations.isEmpty else {
             throw LatentError(
                 .usage, "no training file had these labels together",
-                hint: density == nil
+                hint: fitted == nil
                     ? "give a value of each of \(conditioning.names.joined(separator: ", "))"
                     : "give others, or use --method prior")
         }

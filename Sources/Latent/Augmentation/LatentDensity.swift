@@ -98,7 +98,8 @@ struct LatentDensity: Sendable, Equatable {
         }
     }
 
-    private static func group(
+    /// The combination of labels that an item of a source is of; nil for none that is known.
+    static func group(
         of item: Int, in source: WindowSource, groups: Conditioning?
     ) -> Int? {
         guard let groups else { return 0 }

@@ -5,6 +5,12 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
     case prior
     /// z from where the latents of the training files of a class lie: ``LatentDensity``.
     case density
+    /// z from the same by a normalizing flow, where training fitted one: ``LatentFlow``.
+    case flow
+    /// z ~ q(z|u) of a pseudo-input u, drawn at random: ``VampPriorObjective``.
+    ///
+    /// Source: Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018.
+    case vamp
     /// z ~ q(z|x) of a real item, its deviation times the spread.
     case posterior
     /// z on the way between the posterior means of two real items of one class.
@@ -27,7 +33,7 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
     /// Real items that one draw needs; one that is deformed by a pair of others has one more.
     public var parentCount: Int {
         switch self {
-        case .prior, .density: 0
+        case .prior, .density, .flow, .vamp: 0
         case .posterior, .transform: 1
         case .interpolate, .smote, .extrapolate, .deform: 2
         }
@@ -39,7 +45,7 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
         switch self {
         case .smote: 5
         case .extrapolate: 10
-        case .prior, .density, .posterior, .interpolate, .transform, .deform: nil
+        case .prior, .density, .flow, .vamp, .posterior, .interpolate, .transform, .deform: nil
         }
     }
 }

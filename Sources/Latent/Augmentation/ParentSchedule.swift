@@ -85,7 +85,7 @@ struct ParentSchedule: Sendable {
                     chosen += [items[other], mate(of: other, using: &generator)].compactMap(\.self)
                 }
             // The others of these are the nearest, which only the model knows.
-            case .prior, .density, .posterior, .smote, .extrapolate, .transform: break
+            case .prior, .density, .flow, .vamp, .posterior, .smote, .extrapolate, .transform: break
             }
         }
         return Draw(index: index, parents: chosen, generator: generator)

@@ -88,6 +88,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     public var regretStepCount: Int?
     /// What its deformations are of; nil where it has none.
     public var deformation: DeformationConfiguration?
+    /// The flow of its latents; nil where it has none.
+    public var flow: FlowConfiguration?
     /// Version of the program that wrote the file, and of libtorch.
     public var writtenBy: String
 
@@ -156,6 +158,7 @@ public struct ModelRecord: Codable, Sendable, Equatable {
         }
         try maps?.validate(viewCount: views.count)
         try deformation?.validate()
+        try flow?.validate(self)
         let level = outputReferenceLevel ?? 0
         try check(abs(level) < 1_000, "outputs at a level of \(level) nats")
     }
@@ -179,15 +182,17 @@ public struct ModelFile: Sendable {
             networks: [[DetectorView.Member(model: model, fitted: FittedScores())]])
     }
 
-    /// Makes a file from the members of each view, and of a model that draws the density of its latents
-    /// and its deformations.
+    /// Makes a file from the members of each view, and of a model that draws the density and the flow of
+    /// its latents and its deformations.
     init(
         record: ModelRecord, networks: [[DetectorView.Member]], density: LatentDensity? = nil,
-        deformations: DeformationNetwork? = nil
+        flow: LatentFlow? = nil, deformations: DeformationNetwork? = nil
     ) throws {
         self.record = record
+        self.record.flow = flow?.configuration
         self.record.deformation = deformations?.configuration
         weights = density?.tensors() ?? [:]
+        weights.merge(try flow?.tensors() ?? [:]) { $1 }
         weights.merge(try deformations?.tensors() ?? [:]) { $1 }
         for (view, members) in networks.enumerated() {
             for (index, member) in members.enumerated() {
@@ -316,13 +321,24 @@ public struct ModelFile: Sendable {
         (try? LatentDensity(self))?.mixtures.map { $0?.weights.count ?? 0 }
     }
 
-    /// Classes, or combinations of labels, that the density knows no file of: all of theirs were kept
-    /// for other ends.
-    public var labelsWithoutDensity: [String] {
-        guard let density = try? LatentDensity(self), let groups = LatentDensity.groups(of: record)
+    /// Of each class, or combination of labels, whether what a method draws from was fitted to files of
+    /// it; nil for methods that nothing was fitted for.
+    func fittedCombinations(for method: LatentSampling) -> [Bool]? {
+        switch method {
+        case .density: (try? LatentDensity(self))?.mixtures.map { $0 != nil }
+        case .flow: record.flow?.windowCounts.map { $0 > 0 }
+        default: nil
+        }
+    }
+
+    /// Classes, or combinations of labels, that what a method draws from knows no file of: all of theirs
+    /// were kept for other ends.
+    public func labelsNotFitted(for method: LatentSampling) -> [String] {
+        guard let fitted = fittedCombinations(for: method),
+            let groups = LatentDensity.groups(of: record)
         else { return [] }
-        return zip(groups.combinations, density.mixtures).compactMap { codes, mixture in
-            mixture == nil ? groups.label(of: codes) : nil
+        return zip(groups.combinations, fitted).compactMap { codes, isFitted in
+            isFitted ? nil : groups.label(of: codes)
         }
     }
 
@@ -399,7 +415,7 @@ public struct ModelFile: Sendable {
             try model.parameters.load(
                 weights.filter {
                     !FittedScores.owns($0.key) && !LatentDensity.owns($0.key)
-                        && !DeformationNetwork.owns($0.key)
+                        && !LatentFlow.owns($0.key) && !DeformationNetwork.owns($0.key)
                 })
         } catch {
             throw LatentError(.model, error.message, hint: "train the model again")

@@ -334,4 +334,5 @@ enum Stream: UInt64 {
     case resampling, latentDensity, members
     case classifier, augmentationFigures, transforms, neighbours, deformation
     case augmentationTrial
+    case latentFlow
 }

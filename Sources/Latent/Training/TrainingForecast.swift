@@ -101,6 +101,7 @@ extension TrainingRun {
             seconds += members * scored * cost.scoringSeconds
             if !detects {
                 seconds += try cost.deformationSeconds(request.deformationStepCount, job: job)
+                seconds += try cost.flowSeconds(request.flowStepCount, job: job)
             }
             cacheByteCount += min(
                 bytes + bytes * heldOutWindows / max(1, windows),
@@ -290,6 +291,25 @@ private struct ViewCost {
         }
         let base = try fit(1)
         return Double(count) * max(0, try fit(6) - base) / 5
+    }
+
+    /// Seconds in which a flow of the latents is learned, in both of its runs.
+    func flowSeconds(_ stepCount: Int, job: TrainingRun.ViewJob) throws -> Double {
+        guard stepCount > 0 else { return 0 }
+        let width = job.plan.model.latentCount
+        var generator = Generator(seed: 0, Stream.latentFlow.rawValue)
+        let z = try Tensor(generator.normals(64 * width), shape: [64, width])
+        let latents = try LabelledPosteriors(
+            Posterior(mean: z, logVariance: z), groups: [Int](repeating: 0, count: 64))
+        func fit(_ steps: Int) throws -> Double {
+            try Self.seconds {
+                _ = try LatentFlow.fitted(
+                    to: latents, groups: nil, stepCount: steps, seed: 0
+                ) { _, _ in }
+            }
+        }
+        let base = try fit(1)
+        return Double(stepCount) * max(0, try fit(6) - base) / 5
     }
 
     /// Seconds in which a mixture of networks is fitted and its use found out, where one is.

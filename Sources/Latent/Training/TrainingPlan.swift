@@ -80,6 +80,8 @@ public struct TrainingRequest: Sendable {
     /// Steps in which a model that draws learns how items of a class differ; 0 for not at all, nil for
     /// the default.
     public var deformationStepCount: Int?
+    /// Steps in which a model that draws learns a flow of its latents; 0 for not at all.
+    public var flowStepCount = 0
     /// Steps of `regret`; nil for the default.
     public var regretStepCount: Int?
     /// The source of every random choice.
@@ -180,6 +182,19 @@ struct TrainingPlan {
             throw LatentError(
                 .usage, "deformations are of models that draw, and this model is to detect",
                 hint: "train with --for augmentation, or leave --deform-steps out")
+        }
+        guard request.flowStepCount == 0 || !detects else {
+            throw LatentError(
+                .usage, "a flow is of models that draw, and this model is to detect",
+                hint: "train with --for augmentation, or leave --flow-steps out")
+        }
+        let latentCount = views[0].model.latentCount
+        guard request.flowStepCount == 0 || latentCount <= FlowConfiguration.dimensionLimit else {
+            throw LatentError(
+                .usage,
+                "a flow of \(latentCount) latent dimensions; it is of "
+                    + "\(FlowConfiguration.dimensionLimit) at most",
+                hint: "use a smaller --latent, or leave --flow-steps out")
         }
         self.purpose = purpose
         viewReason = reason

@@ -52,7 +52,7 @@ public struct Filters: Sendable, Equatable {
         case .transform: none
         case .posterior, .deform:
             Filters(rates: usual.rates.filter { $0.key != .copies })
-        case .prior, .density, .interpolate, .smote, .extrapolate:
+        case .prior, .density, .flow, .vamp, .interpolate, .smote, .extrapolate:
             hasRealItems ? usual : usual.withoutRealItems
         }
     }
