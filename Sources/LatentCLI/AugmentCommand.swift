@@ -25,6 +25,8 @@ struct AugmentCommand: ParsableCommand {
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
               latent augment -m m.safetensors photos -o beyond -n 500 --method extrapolate --lambda 0.3
               latent augment -m m.safetensors photos -o changed -n 500 --method deform
+              latent augment -m m.safetensors faces -o smiling -n 500 --toward smiles --away-from frowns
+              latent augment -m m.safetensors words.csv -o theo -n 500 --toward speaker=theo
               latent augment -m m.safetensors photos -o best -n 500 --method auto
               latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
               latent augment photos -o classic -n 5000 --transform classic
@@ -113,10 +115,12 @@ struct AugmentCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            For a conditional model: labels that the new files are to have; without it those of \
-            their parents, or all that training saw in turn.
+            Labels that the new files are to have; without it those of their parents, or all that \
+            training saw in turn. Latents of parents are moved to where files of these labels lie.
             """, valueName: "name=value,…"))
     var condition: LabelList?
+
+    @OptionGroup(title: "Attributes") var attribute: DirectionOptions
 
     @Option(
         help: """
@@ -175,6 +179,21 @@ struct AugmentCommand: ParsableCommand {
         }
         try isAutomatic ? checkAutomatic() : checkTransform()
         try checkPairs()
+        try checkAttribute()
+    }
+
+    private func checkAttribute() throws {
+        guard attribute.toward != nil else { return }
+        guard method == .posterior || methodOption == nil && model != nil, !input.data.isEmpty
+        else {
+            throw ValidationError(
+                "--toward changes real items by a model, with --method posterior; name some as DATA."
+            )
+        }
+        guard condition == nil else {
+            throw ValidationError(
+                "--toward and --condition: give only one; --toward takes labels too.")
+        }
     }
 
     /// The method that is named; nil for the usual one, and where it is to be chosen.
@@ -288,6 +307,11 @@ struct AugmentCommand: ParsableCommand {
         configuration.workerCount = machine.readerCount
         configuration.shard = sharding.shard?.shard
         configuration.assignments = condition?.values ?? [:]
+        try loaded.map { try attribute.apply(file: $0.file, to: &configuration) }
+        try OutputCheck.holdsNoInput(
+            output,
+            of: (configuration.direction.map { $0.toward + ($0.away ?? []) } ?? []).lazy.map(\.path)
+        )
         let device = try machine.start()
         let source = try loaded.map { (file: $0.file, model: try $0.file.model(on: device)) }
         var choice: AugmentationChoice?
@@ -391,7 +415,7 @@ struct AugmentCommand: ParsableCommand {
         }
         try augmenter.generate(
             plan, skipping: progress?.newCount ?? 0, onFailure: warn,
-            onRemark: { console.advice("not judged: \($0)") }
+            onRemark: { console.advice($0) }
         ) { item in
             rejected.merge(item.rejected) { $0 + $1 }
             _ = try prepared().write(

@@ -143,11 +143,14 @@ extension Augmenter {
     /// - Throws: ``LatentError`` `.usage` when a class cannot be made, or real items are missing; `.data`
     ///   for one of a class that a conditional model does not know, where classes are counted
     public func plan(for items: [Item]) throws(LatentError) -> AugmentationPlan {
-        let conditioning = file?.record.configuration.conditioning
         let method = configuration.method
+        let conditioning =
+            method.movesPosteriors
+            ? labelling.conditioning : file?.record.configuration.conditioning
         // Which class an item is of, and which a new one is that starts from it.
         var classes: [String?] = []
         var results: [String?] = []
+        var unknown: LatentError?
         for item in items {
             guard let conditioning else {
                 classes.append(item.label)
@@ -159,13 +162,21 @@ extension Augmenter {
                 classes.append(conditioning.label(of: codes))
                 results.append(conditioning.label(of: labelling.codes(parent: codes)))
             } catch {
+                let failure = LatentError(
+                    error.code, path: item.path, error.message, hint: error.hint)
                 // In turn among all it is reported when it comes to be read.
-                guard case .total = configuration.amount else {
-                    throw LatentError(error.code, path: item.path, error.message, hint: error.hint)
-                }
+                guard case .total = configuration.amount else { throw failure }
+                unknown = unknown ?? failure
                 classes.append(nil)
                 results.append(nil)
             }
+        }
+        if let unknown, labelMeans != nil, results.allSatisfy({ $0 == nil }) {
+            let names = conditioning?.names.joined(separator: " and ") ?? ""
+            throw LatentError(
+                unknown.code, path: unknown.path,
+                "has no \(names) that the model knows, to be moved from, nor has another file",
+                hint: "put files into class folders, or name a manifest with \(names)")
         }
         let schedule = try ParentSchedule(
             method.parentCount > 0 ? items : [], classes: classes, method: method,

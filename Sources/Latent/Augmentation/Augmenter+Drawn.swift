@@ -14,7 +14,13 @@ extension Augmenter {
     }
 
     /// Draws the latents of a chunk and decodes them in one batch.
-    func decode(_ chunk: [Prepared]) throws -> [Renderer.Job] {
+    ///
+    /// - Parameters:
+    ///   - chunk: the draws with their parents
+    ///   - move: what is added to the posteriors of parents
+    /// - Returns: what there is to render of each
+    /// - Throws: `TorchError` when memory runs out
+    func decode(_ chunk: [Prepared], move: LatentMove) throws -> [Renderer.Job] {
         guard !chunk.isEmpty else { return [] }
         guard let model = source?.model else { return chunk.map(\.untouched) }
         return try withoutGradients {
@@ -63,13 +69,13 @@ extension Augmenter {
                     condition: condition)
             case .posterior:
                 z = try encode(
-                    chunk, by: model, parent: 0, counts: counts,
+                    chunk, by: model, move: move, parent: 0, counts: counts,
                     noise: noiseTensor * configuration.spread)
             case .deform:
                 return try deform(chunk)
             case .interpolate, .smote, .extrapolate:
-                let first = try encode(chunk, by: model, parent: 0, counts: counts)
-                let second = try encode(chunk, by: model, parent: 1, counts: counts)
+                let first = try encode(chunk, by: model, move: move, parent: 0, counts: counts)
+                let second = try encode(chunk, by: model, move: move, parent: 1, counts: counts)
                 let weights = zip(mixes, counts).flatMap { mix, count in
                     [Float](repeating: Float(mix ?? 0), count: count)
                 }
@@ -106,15 +112,35 @@ extension Augmenter {
     }
 
     private func encode(
-        _ chunk: [Prepared], by model: VAE, parent: Int, counts: [Int], noise: Tensor? = nil
+        _ chunk: [Prepared], by model: VAE, move: LatentMove, parent: Int, counts: [Int],
+        noise: Tensor? = nil
     ) throws -> Tensor {
         var values: [Float] = []
         var codes: [[Int]] = []
+        var shifts: [Float] = []
         for (prepared, count) in zip(chunk, counts) {
+            let own = prepared.parentCodes[parent]
             values += prepared.windows[parent].values(0..<count)
-            codes += [[Int]](repeating: prepared.parentCodes[parent], count: count)
+            codes += [[Int]](repeating: own, count: count)
+            let shift = move.shift(from: own, to: prepared.codes)
+            for _ in 0..<count where !move.isNone { shifts += shift }
         }
-        return try model.latents(
-            of: model.batch(values), condition: model.condition(codes), noise: noise)
+        let rows = codes.count
+        var change = InferenceChange()
+        if !move.isNone {
+            // Of several layers the top one is moved; those below follow it.
+            let width = model.noiseCount
+            let mean = try Tensor(shifts, shape: [rows, model.configuration.latentCount])
+            let below = try Tensor.zeros(shape: [rows, width - model.configuration.latentCount])
+            change.shift = (
+                mean: try Tensor.concatenated([mean, below], axis: 1).to(model.device),
+                logVariance: try Tensor.zeros(shape: [rows, width], device: model.device)
+            )
+        }
+        let noise =
+            try noise ?? Tensor.zeros(shape: [rows, model.noiseCount], device: model.device)
+        return try model.infer(
+            model.batch(values), condition: model.condition(codes), noise: noise, change: change
+        ).z
     }
 }

@@ -10,13 +10,14 @@ extension Augmenter {
     ///
     /// - Parameters:
     ///   - chunk: the first draws
+    ///   - move: what is added to the posteriors of parents
     ///   - judge: what they have to pass
     ///   - renderer: makes files of what is decoded
     ///   - next: the draws that follow some
     /// - Returns: the items with their slots, in order
     /// - Throws: ``LatentError`` `.data` when one of them does not pass in ``attemptLimit`` draws
     func passing(
-        _ chunk: [Prepared], judge: Judge, renderer: Renderer,
+        _ chunk: [Prepared], move: LatentMove, judge: Judge, renderer: Renderer,
         next: ([Prepared]) throws -> [Prepared]
     ) throws -> [(slot: Int, item: SyntheticItem)] {
         let preprocessing = judge.preprocessing
@@ -27,7 +28,8 @@ extension Augmenter {
         var rejected = [Int: [Filters.Reason: Int]]()
         for _ in 0..<Self.attemptLimit {
             let rendering = ReadAhead(
-                try decode(pending).makeIterator(), threadCount: configuration.workerCount,
+                try decode(pending, move: move).makeIterator(),
+                threadCount: configuration.workerCount,
                 capacity: Self.groupSize
             ) { job in
                 Result {

@@ -21,7 +21,14 @@ public final class Augmenter {
         public var extrapolation = 0.5
         /// Labels that all new items are to have, by attribute; the others are those of the parent,
         /// or every combination that training saw in turn.
+        ///
+        /// Posteriors of parents are moved from where
+        /// the latents of their own labels lie to where those of the new ones do.
         public var assignments: [String: String] = [:]
+        /// An attribute that posteriors of parents are moved by.
+        public var direction: LatentDirection?
+        /// Factor on how far posteriors are moved: 1 is as far as the sets of items, or of labels, differ.
+        public var strength = 1.0
         /// The source of every draw.
         public var seed: UInt64 = 0
         /// Encoding of recordings; nil takes 16 bits, or floats where a real file that is transformed has more.
@@ -57,6 +64,8 @@ public final class Augmenter {
     let flow: LatentFlow?
     let deformer: Deformer?
     let labelling: Labelling
+    /// Where latents of labels lie, where posteriors are moved from one to another.
+    let labelMeans: LabelMeans?
 
     /// The model's file; nil where real files are transformed.
     var file: ModelFile? { source?.file }
@@ -114,11 +123,15 @@ public final class Augmenter {
                 .usage, "--condition with --method deform: what is deformed keeps its labels",
                 hint: "name the files of these labels, or use another --method")
         }
+        let movesLabels =
+            configuration.method.movesPosteriors && !configuration.assignments.isEmpty
+        labelMeans = movesLabels ? try LabelMeans(file) : nil
         labelling = try Labelling(
-            density == nil && flow == nil
+            density == nil && flow == nil && labelMeans == nil
                 ? model.configuration.conditioning : LatentDensity.groups(of: file.record),
             assignments: configuration.assignments,
             fitted: file.fittedCombinations(for: configuration.method))
+        try checkMoves(movesLabels: movesLabels)
     }
 
     /// Makes an augmenter that transforms real items, for which no model is needed.
@@ -135,6 +148,7 @@ public final class Augmenter {
         density = nil
         flow = nil
         deformer = nil
+        labelMeans = nil
         self.configuration = configuration
         labelling = try Labelling(nil, assignments: configuration.assignments, fitted: nil)
     }
@@ -203,7 +217,7 @@ public final class Augmenter {
     ///     out as it does without
     ///   - onFailure: called once for a parent that cannot be read; a further draw takes the place
     ///     of one that lost its parent, so that the count is reached
-    ///   - onRemark: told what cannot be judged, and why
+    ///   - onRemark: told what cannot be judged, and why, and what is doubtful of a direction
     ///   - emit: called once for each item, on the calling thread
     /// - Throws: ``LatentError`` `.data` when no parent of an item can be read, or no draw of it passes
     ///   the filters
@@ -222,6 +236,7 @@ public final class Augmenter {
             if failedPaths.insert(failure.item.path).inserted { try onFailure(failure) }
         }
         let neighbours = try neighbours(of: plan, onFailure: report)
+        let move = try move(for: plan, onFailure: report, onRemark: onRemark)
         /// The first of a slot's draws, from one of them on, whose parents can be read.
         let prepare = { @Sendable [seed = configuration.seed] (index: Int, start: Int) -> Attempt in
             var attempt = Attempt(slot: index)
@@ -269,7 +284,7 @@ public final class Augmenter {
                     items: plan.items, classes: plan.classes, seed: configuration.seed,
                     workerCount: workerCount)
         }
-        for remark in judge?.remarks ?? [] { onRemark(remark) }
+        for remark in judge?.remarks ?? [] { onRemark("not judged: \(remark)") }
         let renderer = Renderer(
             record: source?.file.record, configuration: configuration,
             conditioning: labelling.conditioning)
@@ -280,7 +295,8 @@ public final class Augmenter {
         func flush() throws {
             defer { (chunk, chunkBytes) = ([], 0) }
             guard let judge else {
-                let jobs = zip(chunk, try decode(chunk)).filter { $0.0.slot >= first }.map(\.1)
+                let jobs = zip(chunk, try decode(chunk, move: move)).filter { $0.0.slot >= first }
+                    .map(\.1)
                 let rendering = ReadAhead(
                     jobs.makeIterator(), threadCount: workerCount, capacity: Self.groupSize
                 ) { job in Result { try renderer.render(job) } }
@@ -288,7 +304,7 @@ public final class Augmenter {
                 return
             }
             for (slot, item) in try passing(
-                chunk, judge: judge, renderer: renderer,
+                chunk, move: move, judge: judge, renderer: renderer,
                 next: { making in
                     let reading = ReadAhead(
                         making.makeIterator(), threadCount: workerCount, capacity: Self.groupSize

@@ -59,3 +59,46 @@ struct Labelling: Sendable {
         conditioning?.combinations.firstIndex(of: codes) ?? 0
     }
 }
+
+extension ModelFile {
+    /// The labels that a word names: `speaker=theo`, several with commas, or a value such as `theo` that one
+    /// attribute alone has.
+    ///
+    /// - Parameter word: as the user wrote it
+    /// - Returns: values by attribute
+    /// - Throws: ``LatentError`` `.notFound` for what the model knows nothing of, `.usage` for a value of
+    ///   several attributes, or one that is unknown
+    public func labels(named word: String) throws(LatentError) -> [String: String] {
+        let groups = LatentDensity.groups(of: record)
+        var assignments: [String: String] = [:]
+        for part in word.split(separator: ",", omittingEmptySubsequences: false) {
+            let words = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let attributes = groups?.attributes ?? []
+            if words.count == 2, attributes.contains(where: { $0.name == words[0] }) {
+                assignments[String(words[0])] = String(words[1])
+                continue
+            }
+            let names = attributes.filter { $0.values.contains(String(part)) }.map(\.name)
+            guard let name = names.first else {
+                let known = attributes.map { attribute in
+                    "\(attribute.name)=\(attribute.values.prefix(20).joined(separator: "|"))"
+                        + (attribute.values.count > 20 ? "|…" : "")
+                }
+                throw LatentError(
+                    .notFound, path: word,
+                    "there is no such file or folder, and no label of the model",
+                    hint: known.isEmpty
+                        ? "name a folder of files; the model knows no labels"
+                        : "name a folder of files, or one of \(known.joined(separator: ", "))")
+            }
+            guard names.count == 1 else {
+                throw LatentError(
+                    .usage, "\(part) is a value of \(names.joined(separator: " and of "))",
+                    hint: "write \(name)=\(part)")
+            }
+            assignments[name] = String(part)
+        }
+        _ = try groups?.codes(ofAssignments: assignments)
+        return assignments
+    }
+}

@@ -39,6 +39,11 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
         }
     }
 
+    /// Whether new items start from the posteriors of real ones, which can be moved to change an attribute.
+    var movesPosteriors: Bool {
+        [.posterior, .interpolate, .smote, .extrapolate].contains(self)
+    }
+
     /// Whether the second parent is one of the nearest to the first, and how many those usually are: k of
     /// the papers.
     public var neighbourCount: Int? {

@@ -34,10 +34,31 @@ public final class OutputFolder {
         var draw = 0
         var mix: Double?
         var attributes: [String: String]?
+        var direction: Direction?
         var transforms: [AppliedTransform]?
         var model_sha256: String?
         var judgement: Figures?
         var rejected: [String: Int]?
+
+        /// What the posteriors of parents were moved by.
+        struct Direction: Encodable {
+            let toward: String
+            let away_from: String?
+            let strength: Double
+
+            /// Nil where they were not.
+            init?(_ configuration: Augmenter.Configuration) {
+                strength = configuration.strength
+                away_from = configuration.direction?.awayName
+                guard configuration.direction == nil else {
+                    toward = configuration.direction?.name ?? ""
+                    return
+                }
+                guard configuration.method.movesPosteriors, !configuration.assignments.isEmpty
+                else { return nil }
+                toward = configuration.assignedLabels
+            }
+        }
 
         /// What was found of a new item.
         struct Figures: Encodable {
@@ -224,6 +245,7 @@ public final class OutputFolder {
         manifestLine.draw = item.drawIndex
         manifestLine.mix = item.mix
         manifestLine.attributes = item.attributes.isEmpty ? nil : item.attributes
+        manifestLine.direction = ManifestLine.Direction(configuration)
         manifestLine.transforms = item.transforms.isEmpty ? nil : item.transforms
         manifestLine.model_sha256 = modelHash.map { "\($0)" }
         manifestLine.judgement = item.judgement.flatMap(ManifestLine.Figures.init)

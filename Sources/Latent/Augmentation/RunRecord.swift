@@ -31,13 +31,6 @@ public struct RunRecord: Codable, Sendable, Equatable {
         _ configuration: Augmenter.Configuration, plan: AugmentationPlan, modelHash: ContentHash?,
         originals: OriginalFiles?, choice: AugmentationChoice? = nil
     ) {
-        var lines: [UInt8] = []
-        for item in plan.items {
-            var status = stat()
-            let size = stat(item.path, &status) == 0 ? Int(status.st_size) : -1
-            let words = [item.path, item.label] + item.attributes + ["\(size)"]
-            for word in words { lines += Array((word ?? "").utf8) + [word == nil ? 1 : 0] }
-        }
         self.choice = choice
         var settings: [String: String] = [
             "program": LatentVersion.current,
@@ -48,17 +41,35 @@ public struct RunRecord: Codable, Sendable, Equatable {
             "curve": configuration.path.rawValue,
             "neighbours": configuration.neighbourCount.map { "\($0)" } ?? "",
             "lambda": "\(configuration.extrapolation)",
-            "condition": configuration.assignments.sorted { $0.key < $1.key }
-                .map { "\($0.key)=\($0.value)" }.joined(separator: ","),
+            "condition": configuration.assignedLabels,
             "encoding": configuration.encoding?.rawValue ?? "",
             "transforms": configuration.transforms?.description ?? "",
             "reject": configuration.filters.description,
             "seed": "\(configuration.seed)",
-            "data": "\(plan.items.count) files, \(ContentHash(of: lines))",
+            "data": Self.identity(of: plan.items),
             "originals": originals?.rawValue ?? "left out",
         ]
         if let choice { settings["auto"] = choice.chosen.name }
+        if let direction = configuration.direction {
+            settings["toward"] = "\(direction.name): \(Self.identity(of: direction.toward))"
+            settings["away from"] = direction.away.map {
+                "\(direction.awayName ?? ""): \(Self.identity(of: $0))"
+            }
+        }
+        if configuration.strength != 1 { settings["strength"] = "\(configuration.strength)" }
         self.settings = settings
+    }
+
+    /// Real items by path, label, attributes and size, in a word.
+    private static func identity(of items: [Item]) -> String {
+        var lines: [UInt8] = []
+        for item in items {
+            var status = stat()
+            let size = stat(item.path, &status) == 0 ? Int(status.st_size) : -1
+            let words = [item.path, item.label] + item.attributes + ["\(size)"]
+            for word in words { lines += Array((word ?? "").utf8) + [word == nil ? 1 : 0] }
+        }
+        return "\(items.count) files, \(ContentHash(of: lines))"
     }
 
     /// A setting in which another record differs, in words; nil where they are equal.

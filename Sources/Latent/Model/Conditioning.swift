@@ -105,7 +105,9 @@ public struct Conditioning: Codable, Sendable, Equatable {
             if index < assigned.count, let code = assigned[index] {
                 codes.append(code)
             } else {
-                let value = index < item.attributes.count ? item.attributes[index] : nil
+                let value =
+                    index < item.attributes.count
+                    ? item.attributes[index] : attribute.name == Item.className ? item.label : nil
                 codes.append(try attribute.code(of: value))
             }
         }
