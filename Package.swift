@@ -54,7 +54,7 @@ let package = Package(
         // Timed beside PyTorch by Tools/Benchmarks/bench.py.
         .executableTarget(
             name: "Benchmarks", dependencies: ["Latent", "Torch"], path: "Tools/Benchmarks",
-            exclude: ["bench.py", "bootstrap.sh", "peers.py", "whole.py"]),
+            exclude: ["bench.py", "bootstrap.sh", "peers.py", "whole.py", "instructions.py"]),
 
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(name: "TorchTests", dependencies: ["Torch", "TestSupport"]),

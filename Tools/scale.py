@@ -7,8 +7,8 @@ on the first 2,000, and prints peak memory and time for each file. A million fil
 disk, as blocks. Time is that of the processor, over all threads, less what a run of 2,000 files takes: a
 machine with other work changes every other kind. It is told apart by who spends it, the program or the
 kernel; the row `read` is a loop that opens and reads the same files in the same order and does nothing else.
-What the kernel takes for a file grows with their number (entries of directories, inodes and pages that no
-longer fit into the processor's caches), whoever reads. Exit code 1 when memory, or the time less
+What the kernel takes for a file depends on what else is in its caches and the processor's, whoever reads.
+Exit code 1 when memory, or the time less
 that of the kernel in `read`, is more than 10 % above that of the first count.
 """
 
