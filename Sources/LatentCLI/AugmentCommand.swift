@@ -22,6 +22,7 @@ struct AugmentCommand: ParsableCommand {
               latent augment -m drawing.safetensors photos -o even --balance --include-originals
               latent augment -m drawing.safetensors photos -o few --counts cat=100,dog=20 --dry-run
               latent augment -m drawing.safetensors -o dreams -n 100 --method prior
+              latent augment -m m.safetensors -o drawn -n 500 --method flow
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
               latent augment -m m.safetensors photos -o beyond -n 500 --method extrapolate --lambda 0.3
               latent augment -m m.safetensors photos -o changed -n 500 --method deform
@@ -74,7 +75,8 @@ struct AugmentCommand: ParsableCommand {
         help: """
             prior (of a model of --objective vamp: posteriors of its pseudo-inputs); density, where the \
             training files of a class lie; flow, the same by a normalizing flow (of a model of train \
-            --flow-steps); vamp, posteriors of the pseudo-inputs of --objective vamp; posterior, around a real item; interpolate, between two items \
+            --flow-steps; its files are no better); vamp, posteriors of the pseudo-inputs of \
+            --objective vamp; posterior, around a real item; interpolate, between two items \
             of a class; smote, between an item and one of the nearest of its class; extrapolate, beyond \
             an item, away from one of them; deform, a real item changed as others of a class differ, and \
             as sharp as it is; transform, a real item itself, for --transform; auto, in minutes, what does \
