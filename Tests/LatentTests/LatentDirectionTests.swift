@@ -271,6 +271,46 @@ import Torch
             made, by: model, shift: { _ in [-1, -3, 0] }, codes: [[1, 1]], told: [[1, 0]])
     }
 
+    @Test("a window sounds up to its last loud frame, in whatever band")
+    func soundingWidth() {
+        // Two bands, six frames; half of the range below 0.9 is 0.4.
+        let window: [Float] = [
+            0.9, 0.2, 0.0, 0.0, 0.0, 0.3,
+            0.1, 0.0, 0.3, 0.45, 0.39, 0.0,
+        ]
+        #expect(Renderer.soundingWidth(window, width: 6) == 4)
+        #expect(Renderer.soundingWidth([0.1, 0.2, 0.3], width: 3) == 3)
+        #expect(Renderer.soundingWidth([1, 0, 0], width: 3) == 1)
+    }
+
+    @Test("a recording that is moved is as long as what is decoded sounds, or as its parent")
+    func lengths() throws {
+        let preprocessing = Preprocessing.frames(melCount: 16)
+        let configuration = VAEConfiguration.tiny(height: 16, width: 8)
+        let model = try VAE(configuration, device: .cpu, seed: 8)
+        let file = try ModelFile.tiny(model, preprocessing)
+        let folder = try TemporaryFolder()
+        // Three frames: two hops.
+        let parents = try (0..<3).map { index in
+            let sound = Audio(
+                sampleRate: 8000, channelCount: 1,
+                samples: (0..<LogMelView(sampleRate: 8000, melCount: 16).hopLength * 2).map {
+                    0.5 * Float(($0 * (index + 3)) % 50) / 50
+                }, encoding: "pcm16")
+            return Item.at(try folder.write(sound.wavData(.pcm16), to: "\(index).wav"))
+        }
+        func lengths(_ strength: Double) throws -> [Int] {
+            try Self.generate(file, model, parents: parents, remark: { _ in }) {
+                $0.direction = try LatentDirection(toward: parents, named: "same")
+                $0.strength = strength
+            }.map { try Audio(data: $0.bytes, path: nil).samples.count }
+        }
+        let own = try parents.map { try Audio(contentsOf: $0.path).samples.count }
+        #expect(try lengths(0).sorted() == own.sorted())
+        // Decoded by first weights, all eight frames are about as loud.
+        #expect(try lengths(1).allSatisfy { $0 > own[0] })
+    }
+
     @Test("of several layers the top one is moved")
     func ladder() throws {
         let (file, model) = try Self.setUp(layerCount: 2)

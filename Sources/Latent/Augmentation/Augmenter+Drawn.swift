@@ -91,11 +91,16 @@ extension Augmenter {
                     Renderer.Job(
                         draw: prepared.draw, parents: prepared.windows,
                         windows: Array(decoded[start..<end]), real: nil, mix: mixes[index],
-                        codes: prepared.codes))
+                        codes: prepared.codes, isMoved: isMoved(prepared)))
                 start = end
             }
             return jobs
         }
+    }
+
+    private func isMoved(_ prepared: Prepared) -> Bool {
+        configuration.direction != nil && configuration.strength != 0
+            || !prepared.parentCodes.isEmpty && prepared.parentCodes[0] != prepared.codes
     }
 
     /// Draws what is done to the first parent of each: what makes the last of them of the last but one.

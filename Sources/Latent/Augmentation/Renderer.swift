@@ -16,6 +16,8 @@ struct Renderer: Sendable {
         let mix: Double?
         /// Codes of the labels that it was decoded with.
         let codes: [Int]
+        /// Whether an attribute was changed, which the length may have to follow.
+        var isMoved = false
         /// What is done to the first parent, where nothing is decoded.
         var deformation: Deformation?
     }
@@ -92,6 +94,17 @@ struct Renderer: Sendable {
         return view.image(of: map, bitDepth: depth == 16 ? 16 : 8)
     }
 
+    /// Frames up to the last loud one of a window [M, T]: whose loudest band is less than half of the range
+    /// below that of the window.
+    static func soundingWidth(_ window: [Float], width: Int) -> Int {
+        var loudness = [Float](repeating: 0, count: width)
+        for (place, value) in window.enumerated() {
+            loudness[place % width] = max(loudness[place % width], value)
+        }
+        let limit = (loudness.max() ?? 0) - 0.5
+        return (loudness.lastIndex { $0 > limit } ?? 0) + 1
+    }
+
     private func audio(_ job: Job, _ record: ModelRecord, view: LogMelView) throws -> Audio {
         let windowing = record.preprocessing.windowing
         let shortest = job.parents.min { $0.count < $1.count }
@@ -110,9 +123,17 @@ struct Renderer: Sendable {
         } else if let parent = job.draw.parents.first,
             job.parents.allSatisfy({ $0.count >= job.parents[0].count })
         {
-            let (samples, _) = try view.signal(of: try Audio(contentsOf: parent.path))
-            phaseSource = samples
-            sampleCount = samples.count
+            // Another voice may take longer; what follows its end is silence, as in training.
+            let needed =
+                job.isMoved && job.parents[0].count == 1
+                ? Self.soundingWidth(job.windows, width: windowing.width) : 0
+            if needed > width {
+                width = needed
+            } else {
+                let (samples, _) = try view.signal(of: try Audio(contentsOf: parent.path))
+                phaseSource = samples
+                sampleCount = samples.count
+            }
         }
         let map = try windowing.assemble(
             job.windows.map { min(max($0, 0), 1) }, channelCount: 1, height: view.melCount,
