@@ -18,8 +18,9 @@ struct MapOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             With --maps: share of the pixels of normal files that lies inside of contours, or of \
-            the frames of normal recordings above the threshold of segments (0.01). The middle of \
-            a heat map's scale, 32768, is the level of a share of 0.01 whatever is given here.
+            normal recordings, as long as those of calibration, that have a segment (0.01). The \
+            middle of a heat map's scale, 32768, is the level of a share of 0.01 whatever is given \
+            here.
             """, valueName: "share"))
     var mapAlarms: Double?
 

@@ -115,6 +115,7 @@ struct ScoreCommand: ParsableCommand {
             pause: input.isStream && inputs.shard == nil ? Self.pause : nil, on: machine)
         let maps = try mapping.folder(
             for: loaded.file, model: model, inputs: input.data, scoring: scoring, on: machine)
+        if let note = maps?.note { console.note(note) }
 
         let output = StandardOutput()
         let writer = ScoreWriter(

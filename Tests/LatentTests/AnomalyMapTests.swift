@@ -243,7 +243,7 @@ struct AnomalyMapTests {
             aggregate: .mean)
         let calibration = try #require(
             try MapCalibration(of: [view, view], scaleItems: items, items: items))
-        #expect(calibration.elements.fileCount == 12 && calibration.peaks.isEmpty)
+        #expect(calibration.elements.fileCount == 12 && calibration.runs == nil)
         #expect(calibration.scales[0] == calibration.scales[1])
         let middle = try #require(calibration.middle)
         let mapper = try Mapper([view, view], scales: calibration.scales)
@@ -256,65 +256,6 @@ struct AnomalyMapTests {
             try MapCalibration(of: [view], scaleItems: [Item](), items: [Item]()) == nil)
         #expect(throws: LatentError.self) { try calibration.validate(viewCount: 1) }
         try calibration.validate(viewCount: 2)
-    }
-
-    // MARK: Segments
-
-    @Test("the stretches found are the best of all there are")
-    func stretches() {
-        let price = Stretches.cost / 0.02
-        var generator = Generator(seed: 9, 0)
-        for _ in 0..<40 {
-            let curve = generator.normals(11).map { exp(2 * $0) }
-            let gains = curve.map { min(1, max(-1, log(Double($0) / 1.5))) }
-            func sum(_ isInside: (Int) -> Bool) -> Double {
-                var (total, before) = (0.0, false)
-                for index in curve.indices {
-                    if isInside(index) { total += gains[index] - (before ? 0 : price) }
-                    before = isInside(index)
-                }
-                return total
-            }
-            let best = (0..<1 << 11).map { mask in sum { mask >> $0 & 1 == 1 } }.max() ?? 0
-            let found = Stretches.find(in: curve, threshold: 1.5, frameSeconds: 0.02)
-            let own = sum { index in found.contains { $0.contains(index) } }
-            #expect(abs(own - best) < 1e-9)
-            #expect(zip(found, found.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound })
-        }
-        #expect(Stretches.find(in: [], threshold: 1, frameSeconds: 0.02).isEmpty)
-        let none = [Float](repeating: 0, count: 20)
-        #expect(Stretches.find(in: none, threshold: 1, frameSeconds: 0.02).isEmpty)
-        let all = [Float](repeating: .nan, count: 20)
-        #expect(Stretches.find(in: all, threshold: 1, frameSeconds: 0.02) == [0..<20])
-    }
-
-    @Test("segments have times, the largest frame, and its conformal p-value")
-    func segments() throws {
-        var calibration = try #require(MapCalibration(scales: [1]))
-        for peak in 1...9 {
-            var row = [Float](repeating: 0.1, count: 100)
-            row[50] = Float(peak) / 2
-            calibration.add(map(of: row))
-        }
-        #expect(calibration.peaks == (1...9).map { Double($0) / 2 })
-        var row = [Float](repeating: 0.01, count: 100)
-        for index in 40..<60 { row[index] = 4.1 }
-        for index in 90..<100 { row[index] = 50 }
-        let found = try calibration.segments(of: map(of: row), share: 0.02)
-        #expect(found.count == 2)
-        let middle = try #require(found.first)
-        #expect(abs(middle.start - 0.395) < 1e-9 && abs(middle.end - 0.595) < 1e-9)
-        #expect(middle.score == Double(Float(4.1)) && middle.pValue == 0.2)
-        #expect(found.last?.end == 0.99 && found.last?.pValue == 0.1)
-        #expect(throws: LatentError.self) {
-            try calibration.segments(of: map(of: row), share: 1e-9)
-        }
-    }
-
-    private func map(of row: [Float]) -> AnomalyMap {
-        AnomalyMap(
-            values: FeatureMap(channelCount: 1, height: 1, width: row.count, values: row),
-            frameSeconds: 0.01, duration: 0.99, hash: ContentHash(of: []))
     }
 
     // MARK: Names

@@ -112,6 +112,9 @@ struct FittedScores {
     /// 1 / σ² of each element of the residual, [E]; nil where it was not fitted.
     var residualPrecision: Tensor? { (scores[.residual] as? ResidualDistance)?.precision }
 
+    /// The training windows that are kept to compare with, [N, E]; nil where there are none.
+    var keptWindows: Tensor? { (scores[.neighbours] as? NeighbourDistance)?.kept }
+
     /// All numbers under their paths in a model file.
     func tensors() throws -> [String: HostTensor] {
         var tensors: [String: HostTensor] = [:]

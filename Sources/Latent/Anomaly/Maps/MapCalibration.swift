@@ -4,16 +4,20 @@ import Foundation
 ///
 /// The value v of an element is its squared error in units of what normal files have: per view
 /// divided by the mean over normal files, and of several views the mean. So 1 is usual, and two maps
-/// can be compared.
+/// can be compared. A frame of a recording has the mean of its elements, and where the model keeps
+/// frames of training the geometric mean of that and the distance to those, in such units too.
 public struct MapCalibration: Codable, Sendable, Equatable {
     /// The mean squared error of each view's elements, of held-out normal files.
     public let scales: [Double]
+    /// Of recordings, the mean distance of each view's frames to those of training, of held-out normal
+    /// files; nil where there are none to compare with.
+    public let frameScales: [Double]?
     /// How large elements of normal files are: pixels, or bands and frames.
     public private(set) var elements = Exceedance()
-    /// Of recordings, how large their frames are: means over the bands.
+    /// Of recordings, how large their frames are.
     public private(set) var frames = Exceedance()
-    /// Of recordings, the largest frame of each file, ascending.
-    public private(set) var peaks: [Double] = []
+    /// Of recordings, how strongly runs of frames stand out; nil of images, and in models of before.
+    public private(set) var runs: NormalRuns?
 
     /// Files that are taken, at most: their elements are many.
     public static let fileLimit = 1_000
@@ -23,9 +27,18 @@ public struct MapCalibration: Codable, Sendable, Equatable {
     public static let middleShare = 0.01
 
     /// Makes one of no files yet; nil where a scale is no positive number.
-    init?(scales: [Double]) {
-        guard scales.allSatisfy({ $0.isFinite && $0 > 0 }) else { return nil }
+    ///
+    /// - Parameters:
+    ///   - scales: of each view
+    ///   - frameScales: of recordings, of each view
+    ///   - runs: of recordings, the usual level of their frames
+    init?(scales: [Double], frameScales: [Double]? = nil, runs: NormalRuns? = nil) {
+        guard (scales + (frameScales ?? [])).allSatisfy({ $0.isFinite && $0 > 0 }) else {
+            return nil
+        }
         self.scales = scales
+        self.frameScales = frameScales
+        self.runs = runs?.emptied
     }
 
     /// Takes the map of a normal file.
@@ -33,18 +46,14 @@ public struct MapCalibration: Codable, Sendable, Equatable {
         elements.add(map.values.values)
         guard let curve = map.curve else { return }
         frames.add(curve)
-        insert(peaks: [Double(curve.max() ?? 0)])
+        runs?.add(curve)
     }
 
     /// Adds the files of an older calibration of the same scales.
     mutating func add(_ old: MapCalibration) {
         elements.add(old.elements)
         frames.add(old.frames)
-        insert(peaks: old.peaks)
-    }
-
-    private mutating func insert(peaks new: [Double]) {
-        peaks = Array((peaks + new).sorted().suffix(Recalibration.scoreLimit))
+        if let older = old.runs { runs?.add(older) }
     }
 
     /// The value in the middle of the scale: 1 % of the elements of normal files are above it.
@@ -60,17 +69,12 @@ public struct MapCalibration: Codable, Sendable, Equatable {
         return value / (value + Float(middle))
     }
 
-    /// The conformal p-value of a stretch whose largest frame is so large: among new normal
-    /// recordings as long as those of calibration, at most that share has one anywhere.
-    func pValue(ofPeak peak: Double) -> Double? {
-        Calibration.pValue(peak, among: peaks)
-    }
-
     func validate(viewCount: Int) throws(LatentError) {
-        guard scales.count == viewCount, scales.allSatisfy({ $0.isFinite && $0 > 0 }),
-            peaks.allSatisfy(\.isFinite), peaks.count <= Recalibration.scoreLimit
+        guard scales.count == viewCount, (frameScales ?? scales).count == viewCount,
+            (scales + (frameScales ?? [])).allSatisfy({ $0.isFinite && $0 > 0 })
         else { throw LatentError(.model, "the model's record has maps of other views") }
         try elements.validate()
         try frames.validate()
+        try runs?.validate()
     }
 }

@@ -19,6 +19,8 @@ public final class MapFolder {
     /// What was written under a name, so far; the path of the file without `.png`.
     private var sources: [String: String] = [:]
     private let root: String
+    /// What is to be known of the segments; nil where all is well.
+    public private(set) var note: String?
 
     /// Prepares the folder, which is made where it is absent.
     ///
@@ -27,8 +29,8 @@ public final class MapFolder {
     ///   - file: a model that is calibrated for maps
     ///   - device: where the work is done
     ///   - assignments: labels that all files are taken to have
-    ///   - share: of the elements of normal files that is above the contour, and of the frames of
-    ///     normal recordings that is above the threshold of segments
+    ///   - share: of the elements of normal files that is above the contour, and of normal
+    ///     recordings that have a segment
     ///   - inputs: files and folders that are to be mapped, as far as they are known
     ///   - overwrites: whether files in the folder may be replaced
     /// - Throws: ``LatentError`` `.usage` for a model without calibration, or a share that it says
@@ -47,6 +49,13 @@ public final class MapFolder {
         _ = try calibration.elements.threshold(share: share, of: "elements")
         if file.record.preprocessing.domain == .audio {
             _ = try calibration.frames.threshold(share: share, of: "frames")
+            let (runs, _) = try calibration.segmentRule(share: share)
+            if runs.isExtrapolated(share) {
+                note =
+                    "segments in a share of \(share) of normal recordings are extrapolated: the model "
+                    + "was calibrated with \(runs.evidence.count), and it takes "
+                    + "\(Int((1 / share).rounded(.up)) - 1)"
+            }
         }
         self.calibration = calibration
         self.middle = middle

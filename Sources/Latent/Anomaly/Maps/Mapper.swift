@@ -7,12 +7,16 @@ import Torch
 /// The model is run on the windows of one file at a time, with the mean of q(z|x) in place of draws:
 /// the map of a file has the same bytes whatever else is scored. The error of an element of a window
 /// is the mean over channels of (x - E[x|z])², in units of what it is in training where the model
-/// has the score `residual`, and of several members the mean; ``WindowOverlay`` lays windows back to their places.
+/// has the score `residual`, and of several members the mean; ``WindowOverlay`` lays windows back to
+/// their places. Frames of recordings have a distance to those of training too, ``FrameNeighbours``.
 public final class Mapper {
     private let views: [DetectorView]
     private let conditioning: Conditioning?
     private let assigned: [Int?]
     private let scales: [Double]
+    private let frameScales: [Double]
+    /// Of each view; none where distances of frames are not asked for.
+    private let neighbours: [FrameNeighbours]
 
     private static let batchSize = 32
 
@@ -32,12 +36,21 @@ public final class Mapper {
                 hint: "give it normal files: latent calibrate -m MODEL NORMAL -o NEW")
         }
         try self.init(
-            try file.views(on: device), scales: calibration.scales, assignments: assignments)
+            try file.views(on: device), scales: calibration.scales,
+            frameScales: calibration.frameScales, assignments: assignments)
     }
 
     init(
-        _ views: [DetectorView], scales: [Double], assignments: [String: String] = [:]
+        _ views: [DetectorView], scales: [Double], frameScales: [Double]? = nil,
+        assignments: [String: String] = [:]
     ) throws {
+        self.frameScales = frameScales ?? []
+        neighbours = frameScales == nil ? [] : try views.compactMap { try FrameNeighbours(of: $0) }
+        guard neighbours.count == self.frameScales.count else {
+            throw LatentError(
+                .model, "the model has no frames of training that its maps could compare with",
+                hint: "train the model again")
+        }
         self.views = views
         self.scales = scales
         conditioning = views.first?.model.configuration.conditioning
@@ -57,12 +70,19 @@ public final class Mapper {
     func map(of bytes: [UInt8], item: Item) throws -> AnomalyMap {
         let codes = try conditioning?.codes(of: item, assigned: assigned) ?? []
         var sum: FeatureMap?
+        var distances: [Float]?
         var (source, hash) = (SourceDescription(), ContentHash(of: bytes))
-        for (view, scale) in zip(views, scales) {
+        for (index, view) in views.enumerated() {
             let windows = try view.preprocessing.windows(of: bytes, path: item.path)
             (source, hash) = (windows.source, windows.hash)
             let errors = try errors(of: windows, view: view, codes: codes)
-            let share = Float(1 / (scale * Double(views.count)))
+            let share = Float(1 / (scales[index] * Double(views.count)))
+            if neighbours.indices.contains(index) {
+                let share = Float(1 / (frameScales[index] * Double(views.count)))
+                let own = try frameDistances(of: windows, view: view, to: neighbours[index])
+                distances =
+                    distances.map { zip($0, own).map { $0 + $1 * share } } ?? own.map { $0 * share }
+            }
             sum = FeatureMap(
                 channelCount: 1, height: errors.height, width: errors.width,
                 values: sum.map { zip($0.values, errors.values).map { $0 + $1 * share } }
@@ -74,7 +94,7 @@ public final class Mapper {
         }
         return AnomalyMap(
             values: sum ?? FeatureMap(channelCount: 1, height: 0, width: 0, values: []),
-            frameSeconds: hop,
+            frameDistances: distances, frameSeconds: hop,
             duration: source.sampleRate > 0
                 ? Double(source.frameCount) / Double(source.sampleRate) : 0,
             hash: hash)
@@ -90,8 +110,7 @@ public final class Mapper {
             preprocessing.windowing, height: (windows.mapHeight + side - 1) / side,
             width: (windows.mapWidth + side - 1) / side)
         let area = configuration.height * configuration.width
-        for start in stride(from: 0, to: windows.count, by: Self.batchSize) {
-            let range = start..<min(start + Self.batchSize, windows.count)
+        for range in batches(of: windows) {
             let values = windows.values(range)
             let ofMembers = try view.members.map { member in
                 try withoutGradients {
@@ -116,6 +135,35 @@ public final class Mapper {
         return try overlay.map(
             height: windows.mapHeight, width: windows.mapWidth, cellSide: side)
     }
+
+    /// The distances of a recording's frames to those of training, at the places of the frames, [W].
+    private func frameDistances(
+        of windows: ItemWindows, view: DetectorView, to neighbours: FrameNeighbours
+    ) throws -> [Float] {
+        let side = view.preprocessing.cellSide
+        let shape = view.model.configuration.window
+        var windowing = view.preprocessing.windowing
+        windowing.height = 1
+        var overlay = WindowOverlay(
+            windowing, height: 1, width: (windows.mapWidth + side - 1) / side)
+        for range in batches(of: windows) {
+            let distances = try withoutGradients {
+                try neighbours.distances(
+                    of: try view.model.batch(windows.values(range)), shape: shape)
+            }
+            for (offset, window) in range.enumerated() {
+                overlay.add(
+                    distances[offset * shape.width..<(offset + 1) * shape.width], index: window)
+            }
+        }
+        return try overlay.map(height: 1, width: windows.mapWidth, cellSide: side).values
+    }
+
+    private func batches(of windows: ItemWindows) -> [Range<Int>] {
+        stride(from: 0, to: windows.count, by: Self.batchSize).map {
+            $0..<min($0 + Self.batchSize, windows.count)
+        }
+    }
 }
 
 extension MapCalibration {
@@ -123,43 +171,69 @@ extension MapCalibration {
     ///
     /// - Parameters:
     ///   - views: of the model
-    ///   - scaleItems: files that the scales are of, where `scales` is nil
+    ///   - scaleItems: files that the scales, and the usual level of frames, are of where they are
+    ///     not given; the files themselves where there are none
     ///   - items: files whose elements are counted; the first ``fileLimit``
-    ///   - scales: those of an earlier calibration, which stay
+    ///   - old: an earlier calibration, whose scales and usual level stay
     ///   - assignments: labels that all files are taken to have
     ///   - progress: told how many files have been mapped
     /// - Throws: `MediaError` or ``LatentError`` for a file that cannot be used
     init?(
         of views: [DetectorView], scaleItems: some Collection<Item>, items: some Collection<Item>,
-        scales: [Double]? = nil, assignments: [String: String] = [:],
+        old: MapCalibration? = nil, assignments: [String: String] = [:],
         progress: (Int) throws -> Void = { _ in }
     ) throws {
         guard !items.isEmpty else { return nil }
-        let scales =
-            try scales
-            ?? views.map { view in
-                let mapper = try Mapper([view], scales: [1], assignments: assignments)
-                let files = scaleItems.isEmpty ? Array(items) : Array(scaleItems)
-                let used = files.prefix(Self.scaleFileLimit)
-                return try used.reduce(0) { sum, item in
-                    let values = try mapper.map(of: item).values.values
-                    let mean = values.reduce(0) { $0 + Double($1) } / Double(max(1, values.count))
-                    return sum + mean / Double(used.count)
-                }
-            }
-        self.init(scales: scales)
-        let mapper = try Mapper(views, scales: scales, assignments: assignments)
+        let used = (scaleItems.isEmpty ? Array(items) : Array(scaleItems))
+            .prefix(Self.scaleFileLimit)
+        let units =
+            try old.map { (elements: $0.scales, frames: $0.frameScales) }
+            ?? Self.units(of: views, items: used, assignments: assignments)
+        let mapper = try Mapper(
+            views, scales: units.elements, frameScales: units.frames, assignments: assignments)
+        var runs = old?.runs
+        if runs == nil, views.first?.preprocessing.domain == .audio {
+            var usual = Exceedance()
+            for item in used { usual.add(try mapper.map(of: item).curve ?? []) }
+            runs = NormalRuns(usual: usual)
+        }
+        self.init(scales: units.elements, frameScales: units.frames, runs: runs)
         for (index, item) in items.prefix(Self.fileLimit).enumerated() {
             add(try mapper.map(of: item))
             try progress(index + 1)
         }
     }
 
+    /// The means over files of what the elements of each view are, and of recordings the frames.
+    private static func units(
+        of views: [DetectorView], items: some Collection<Item>, assignments: [String: String]
+    ) throws -> (elements: [Double], frames: [Double]?) {
+        func mean(_ values: [Float]) -> Double {
+            values.reduce(0) { $0 + Double($1) } / Double(max(1, values.count) * items.count)
+        }
+        let hasFrames = try views.allSatisfy { try FrameNeighbours(of: $0) != nil }
+        var (elements, frames): ([Double], [Double]) = ([], [])
+        for view in views {
+            let mapper = try Mapper(
+                [view], scales: [1], frameScales: hasFrames ? [1] : nil, assignments: assignments)
+            var (element, frame) = (0.0, 0.0)
+            for item in items {
+                let map = try mapper.map(of: item)
+                element += mean(map.values.values)
+                frame += mean(map.frameDistances ?? [])
+            }
+            elements.append(element)
+            frames.append(frame)
+        }
+        // Frames that training has all of are at no distance from it.
+        return (elements, hasFrames && frames.allSatisfy { $0 > 0 } ? frames : nil)
+    }
+
     /// Takes the maps of fresh normal files for a model that is calibrated again; nil without files,
     /// or where they have no errors at all.
     ///
     /// - Parameters:
-    ///   - file: the model; its scales stay where it has some
+    ///   - file: the model; its scales and the usual level of frames stay where it has some
     ///   - items: normal files
     ///   - device: where the work is done
     ///   - assignments: labels that all files are taken to have
@@ -171,10 +245,13 @@ extension MapCalibration {
         assignments: [String: String] = [:], isPooled: Bool = false,
         progress: (Int) throws -> Void = { _ in }
     ) throws {
-        let old = file.record.maps
+        // Segments of a model of before cannot be pooled with: their frames were other ones.
+        let old = file.record.maps.flatMap {
+            file.record.preprocessing.domain == .audio && $0.runs == nil ? nil : $0
+        }
         try self.init(
             of: try file.views(on: device), scaleItems: [Item](), items: items,
-            scales: old?.scales, assignments: assignments, progress: progress)
+            old: old, assignments: assignments, progress: progress)
         if isPooled, let old { add(old) }
     }
 }

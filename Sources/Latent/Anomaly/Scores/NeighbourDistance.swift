@@ -11,7 +11,7 @@ import Torch
 /// so that a model stays small; the windows nearest without displacement are the candidates.
 struct NeighbourDistance: FittedScore {
     /// The windows that are kept, [N, E].
-    private let kept: Tensor
+    let kept: Tensor
     /// |kept|², [N].
     private let squares: Tensor
     /// Of the distances with displacements; nil without.
@@ -104,7 +104,7 @@ struct NeighbourDistance: FittedScore {
 
     /// The mean of the k smallest finite distances, and their places from the first on; rounding may
     /// leave a distance a little below 0.
-    private static func nearest(
+    static func nearest(
         _ count: Int, of distances: ArraySlice<Float>
     ) -> (mean: Double, places: [Int]) {
         var smallest: [(distance: Float, place: Int)] = []
