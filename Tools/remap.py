@@ -1,13 +1,18 @@
-"""Recomputes heat maps of images in NumPy from the model file alone, beside `latent score --maps`.
+"""Recomputes heat maps of images, and segments of recordings, in NumPy from the model file alone,
+beside `latent score --maps`.
 
-    ./.libtorch-python Tools/remap.py MODEL FILE... [--latent PATH]
+    ./.libtorch-python Tools/remap.py MODEL FILE... [--map-alarms 0.01] [--latent PATH]
 
 As Tools/rescore.py, whose reading, views and networks it uses. The model has to be an mlp or conv with
-one layer of latents and calibrated for maps. Printed for each file: the largest difference of a code
-of the 16-bit map; exit code 1 where one is above 2 of 65,535.
+one layer of latents and calibrated for maps. Printed for each image: the largest difference of a code
+of the 16-bit map. Printed for each recording: how many segments there are, the largest difference of
+their times in seconds, of their scores as a share and of their p-values. Exit code 1 where a code
+differs by more than 2 of 65,535, a score by 0.5 %, or anything else of a segment at all.
 """
 
 import argparse
+import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -58,20 +63,164 @@ def errors(network, values):
     return full[:values.shape[1], :values.shape[2]]
 
 
+# Recordings
+
+LEVELS = np.array([1.0, 2, 4, 8, 16])
+
+
+def least(rows, windowing, width):
+    """[T]: at each place the least that any window [n, W] says of it."""
+    span = windowing["width"]
+    found, left = np.full(max(width, span), np.inf), max(0, (span - width) // 2)
+    for place, row in zip(rescore.starts(width, span, windowing["stride"]), rows):
+        found[place:place + span] = np.minimum(found[place:place + span], row)
+    return found[left:left + width]
+
+
+def frames(network, kept, path):
+    """Of each frame the error and the distance to frames of training, [T] each."""
+    preprocessing = network.record["preprocessing"]
+    (name, numbers), = preprocessing.get("transform", {"none": {}}).items()
+    windowing, side = preprocessing["windowing"], numbers.get("cellSide", 1)
+    values = rescore.log_mel_features(path, preprocessing["view"]["log-mel"])[0]
+    cells = rescore.TRANSFORMS[name](values, numbers)
+    windows = np.stack([rescore.FINISHES[name](w) for w in rescore.cut(cells, windowing)])
+    squares = (windows - network.expectation(network.encode(windows)[0])) ** 2
+    precision = network.weights.get("score.residual.precision")
+    if precision is not None:
+        squares = squares * precision.reshape(windows.shape[1:])
+
+    def laid(rows):
+        row = least(rows, windowing, cells.shape[2])
+        return rescore.resize(row[None, None], 1, len(row) * side)[0, 0, :values.shape[2]]
+
+    def columns(stack):
+        return np.moveaxis(stack, 3, 1).reshape(-1, stack.shape[1] * stack.shape[2])
+
+    # The least of each band, then the mean: bands are laid each by itself.
+    bands = np.stack([laid(squares.mean(1)[:, band]) for band in range(squares.shape[2])])
+    if side > 1:  # rows of cells become bands as columns become frames
+        bands = rescore.resize(bands[None], len(bands) * side, bands.shape[1])[0]
+        bands = bands[:values.shape[1]]
+    error = bands.mean(0)
+    if kept is None:
+        return error, None
+    known = columns(kept.reshape(-1, *windows.shape[1:]))
+    known = known[::-(-len(known) // 8192)]
+    distance = np.stack([
+        np.sort(((known - frame) ** 2).mean(1))[:3].mean() for frame in columns(windows)])
+    return error, laid(distance.reshape(len(windows), -1))
+
+
+def curve(networks, maps, path):
+    """v of each frame, [T]."""
+    errors, distances = 0, 0
+    for index, members in enumerate(networks):
+        kept = members[0].weights.get("score.neighbours.kept")
+        kept = kept if maps.get("frameScales") else None
+        found = [frames(network, kept, path) for network in members]
+        errors += np.mean([f[0] for f in found], 0) / maps["scales"][index] / len(networks)
+        if kept is not None:
+            distances += found[0][1] / maps["frameScales"][index] / len(networks)
+    return np.sqrt(errors * distances) if maps.get("frameScales") else errors
+
+
+def gains(values, runs):
+    """Nats that each frame says for each level, [T, K]."""
+    z = np.minimum(100, (np.log(np.maximum(values, 1e-300)) - runs["middle"]) / runs["deviation"])
+    return np.maximum(-8, LEVELS * (z[:, None] - LEVELS / 2))
+
+
+def strongest(rows):
+    """Nats of the strongest run: the largest difference of a sum to a smaller one before it."""
+    sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, 0)])
+    return (sums - np.minimum.accumulate(sums)).max()
+
+
+def price(evidence, share):
+    count = len(evidence)
+    rank = int(share * (count + 1))
+    if rank >= 1:
+        return max(math.log(1 / share), sorted(evidence)[-rank])
+    upper = max(1, count // 2)
+    roots = [0, *np.sqrt(sorted(evidence))]
+    start = roots[-upper - 1]
+    excess = sum(root - start for root in roots[-upper:])
+    tail = start + excess * ((upper / count / share) ** (1 / upper) - 1)
+    return max(math.log(1 / share), max(evidence), tail**2)
+
+
+def segments(values, runs, share, hop, duration):
+    """(start, end, score, p-value) of each stretch that stands out."""
+    rows, cost = gains(values, runs), price(runs["evidence"], share)
+    states = len(LEVELS) + 1
+    step = np.full((states, states), cost / 2)  # from, to
+    step[0], step[:, 0] = cost, 0
+    np.fill_diagonal(step, 0)
+    rows = np.concatenate([np.zeros((len(rows), 1)), rows], 1)
+    best, back = np.r_[0, np.full(states - 1, -np.inf)], []
+    for row in rows:
+        through = best[:, None] - step
+        back.append(through.argmax(0))
+        best = through.max(0) + row
+    path = [int(best.argmax())]
+    for origin in back[:0:-1]:
+        path.append(int(origin[path[-1]]))
+    path.reverse()
+    found, start = [], 0
+    for index in range(1, len(path) + 1):
+        if index < len(path) and path[index] == path[start]:
+            continue
+        nats = strongest(rows[start:index, 1:])
+        if path[start] and nats > cost:
+            above = sum(other >= nats for other in runs["evidence"])
+            found.append((
+                0 if start == 0 else (start - 0.5) * hop,
+                duration if index == len(path) else min((index - 0.5) * hop, duration),
+                values[start:index].max(), (1 + above) / (1 + len(runs["evidence"]))))
+        start = index
+    return found
+
+
+def compare_recording(networks, record, path, line, share):
+    """Whether the segments of a score line are those that are found here."""
+    maps, view = record["maps"], record["preprocessing"]["view"]["log-mel"]
+    samples, rate = rescore.read_wave(path)
+    own = segments(
+        curve(networks, maps, path), maps["runs"], share, view["hopLength"] / view["sampleRate"],
+        len(samples) / rate)
+    theirs = [(s["start_s"], s["end_s"], s["score"], s["p_value"]) for s in line["segments"]]
+    if len(own) != len(theirs):
+        print(f"{len(theirs)} segments, here {len(own)}  {path}", flush=True)
+        return False
+    a, b = np.array(own).reshape(-1, 4), np.array(theirs).reshape(-1, 4)
+    times = np.abs(a[:, :2] - b[:, :2]).max(initial=0)
+    scores = np.abs(a[:, 2] / b[:, 2] - 1).max(initial=0)
+    chances = np.abs(a[:, 3] - b[:, 3]).max(initial=0)
+    print(f"{len(own)} segments, {times:.1e} s, {scores:.1e}, {chances:.1e}  {path}", flush=True)
+    return times < 1e-6 and scores < 5e-3 and chances < 1e-9
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("files", nargs="+")
+    parser.add_argument("--map-alarms", type=float, default=0.01)
     parser.add_argument("--latent", default=rescore.LATENT, help="the program")
     args = parser.parse_args()
     record, weights = rescore.read_model(args.model)
     networks, maps = rescore.views(record, weights), record["maps"]
-    level, worst = middle(maps["elements"]), 0
+    level, worst, agree = middle(maps["elements"]), 0, True
     for path in args.files:
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(
+            line = subprocess.run(
                 [args.latent, "score", "-m", args.model, "--maps", folder + "/maps", "--quiet",
-                 "--", path], check=True, stdout=subprocess.DEVNULL)
+                 "--map-alarms", str(args.map_alarms), "--format", "ndjson", "--", path],
+                check=True, capture_output=True, text=True).stdout
+            if "log-mel" in record["preprocessing"]["view"]:
+                agree &= compare_recording(
+                    networks, record, path, json.loads(line), args.map_alarms)
+                continue
             ours = np.asarray(
                 Image.open(f"{folder}/maps/{pathlib.Path(path).stem}.png"), np.float64)
         view = record["preprocessing"]["view"]["pixels"]
@@ -82,7 +231,7 @@ def main():
         difference = np.abs(ours - 65535 * total / (total + level)).max()
         worst = max(worst, difference)
         print(f"{difference:8.3f} of {ours.max():5.0f}  {path}", flush=True)
-    sys.exit(1 if worst > 2 else 0)
+    sys.exit(1 if worst > 2 or not agree else 0)
 
 
 if __name__ == "__main__":
