@@ -12,7 +12,13 @@ Printed for each splice: the true boundaries in seconds, the segments that were 
 of each boundary: the distance to the nearest inner boundary of a segment (the beginning and the end
 of the recording are none). Then the share of boundaries within the tolerance; of splices whose
 segments have these boundaries within the tolerance and no others; the shares of normal time outside
-of segments and of strange time inside; and the boundaries that were missed, by anomalous class.
+of segments and of strange time inside; and the boundaries that were found and missed, by anomalous
+class.
+
+Beside them, of the test recordings alone, cut alike and not spliced: the share of normal ones that
+have a segment, which --map-alarms promises; and for each anomalous class the share that have one, and
+the AUROC of whole recordings against the normal ones by each score, the mean over seeds. A class whose
+recordings no score tells from normal ones cannot be found in a splice.
 """
 
 import argparse
@@ -70,6 +76,36 @@ def agreement(segments, order, boundaries, duration):
     return np.array([(~found[~strange]).mean(), found[strange].mean()])
 
 
+def auroc(normal, strange):
+    """The chance that a strange score is above a normal one."""
+    gaps = np.array(strange)[:, None] - np.array(normal)[None]
+    return (gaps > 0).mean() + (gaps == 0).mean() / 2
+
+
+def lines(model, data, maps, args):
+    """The score lines of a folder."""
+    output = subprocess.run(
+        [LATENT, "score", "-m", model, data, "--maps", maps, "--map-alarms", str(args.map_alarms),
+         "--format", "ndjson", "--quiet"], check=True, capture_output=True, text=True).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def whole(args, model, known, folder):
+    """Of each class of whole recordings the share with a segment, and scores by name."""
+    for path, (rate, signal) in known.items():
+        place = folder / path.parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        wavfile.write(place / path.name, rate, signal)
+    found = collections.defaultdict(lambda: {"segments": [], "scores": collections.defaultdict(list)})
+    for line in lines(model, folder, folder.with_name(folder.name + "-maps"), args):
+        own = found[pathlib.Path(line["path"]).parent.name]
+        own["segments"].append(bool(line["segments"]))
+        for name, value in line["components"].items():
+            # A density is the larger, the more usual a recording is.
+            own["scores"][name].append(-value if name == "reconstruction_nats" else value)
+    return found
+
+
 def one_seed(args, seed, normal, anomalous, options, folder):
     train = folder / f"train-{seed}"
     train.mkdir()
@@ -89,12 +125,8 @@ def one_seed(args, seed, normal, anomalous, options, folder):
         path = spliced / f"{index:03}-{order}-{name}.wav"
         wavfile.write(path, rate, signal)
         truth[str(path)] = (order, boundaries, len(signal) / rate, name)
-    output = subprocess.run(
-        [LATENT, "score", "-m", model, spliced, "--maps", folder / f"maps-{seed}", "--map-alarms",
-         str(args.map_alarms), "--format", "ndjson", "--quiet"], check=True, capture_output=True,
-        text=True).stdout
     rows = []
-    for line in map(json.loads, output.splitlines()):
+    for line in lines(model, spliced, folder / f"maps-{seed}", args):
         order, boundaries, duration, name = truth[line["path"]]
         found = inner(line["segments"], duration)
         errors = [min((abs(time - true) for time in found), default=np.inf) for true in boundaries]
@@ -105,7 +137,7 @@ def one_seed(args, seed, normal, anomalous, options, folder):
         print(
             f"seed {seed} {order:3} {name:24} true {' '.join(f'{b:.3f}' for b in boundaries):13} "
             f"error {' '.join(f'{e:.3f}' for e in errors):13} segments {shown}", flush=True)
-    return rows
+    return rows, whole(args, model, normal | anomalous, folder / f"whole-{seed}")
 
 
 def main():
@@ -129,10 +161,11 @@ def main():
     scratch = tempfile.TemporaryDirectory()
     folder = args.keep or pathlib.Path(scratch.name)
     folder.mkdir(exist_ok=True)
-    rows, shares = [], []
+    rows, shares, wholes = [], [], []
     for seed in range(args.seeds):
-        own = one_seed(args, seed, normal, anomalous, options, folder)
+        own, alone = one_seed(args, seed, normal, anomalous, options, folder)
         rows += own
+        wholes.append(alone)
         errors = np.concatenate([row[0] for row in own])
         shares.append((errors <= args.tolerance).mean())
         print(f"seed {seed}: {100 * shares[-1]:.1f} % of {len(errors)} boundaries")
@@ -149,6 +182,21 @@ def main():
     missed = collections.Counter(
         row[2] for row in rows for error in row[0] if error > args.tolerance)
     print("missed, by class: " + ", ".join(f"{n} {c}" for n, c in missed.most_common()))
+    flagged = np.concatenate([w[args.normal]["segments"] for w in wholes])
+    print(
+        f"normal test recordings with a segment: {flagged.sum()} of {len(flagged)} "
+        f"({100 * flagged.mean():.1f} %), promised {100 * args.map_alarms:g} %")
+    present = collections.Counter(row[2] for row in rows for _ in row[0])
+    names = sorted({n for w in wholes for n in w[args.normal]["scores"]})
+    print(f"{'class':24} boundaries  alone  AUROC of " + " ".join(names))
+    for name in sorted(present, key=lambda n: (-missed[n], n)):
+        rates = [
+            np.mean([auroc(w[args.normal]["scores"][s], w[name]["scores"][s]) for w in wholes])
+            for s in names]
+        alone = np.mean([np.mean(w[name]["segments"]) for w in wholes])
+        print(
+            f"{name:24} {present[name] - missed[name]:4} of {present[name]:3}  {alone:.2f}  "
+            + " ".join(f"{rate:.3f}" for rate in rates))
 
 
 if __name__ == "__main__":
