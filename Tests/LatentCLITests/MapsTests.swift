@@ -268,6 +268,15 @@ struct MapsTests {
             #expect(start >= 0 && start < end && end <= duration + 1e-9)
             #expect(pValue > 0 && pValue <= 1 && segment["score"] is Double)
         }
+        // The burst is from 1 s to 2 s.
+        let found = try #require(segments.first)
+        #expect(segments.count == 1)
+        #expect(abs((found["start_s"] as? Double ?? 0) - 1) < 0.1)
+        #expect(abs((found["end_s"] as? Double ?? 0) - 2) < 0.1)
+        // A share that so few recordings cannot promise is extrapolated, which is said.
+        let rare = try Tool.run(
+            "score", "-m", try sound(), folder / "x.wav", "--maps", folder / "rare")
+        #expect(rare.status == 0 && rare.errors.contains("it takes 99"), "\(rare.errors)")
         let again = try Tool.run(
             "score", "-m", try sound(), folder / "x.wav", "--maps", folder / "again",
             "--map-alarms", "0.05", "--fdr", "0.2", "--quiet")
