@@ -317,7 +317,7 @@ import Torch
         let items = Array(try Self.shapes().prefix(4))
         let vector = try LatentDirection(toward: items, named: "x").vector(
             real: try Self.shapes(), by: model, file.record.preprocessing,
-            labelling: Labelling(nil, assignments: [:], density: nil), workerCount: 1,
+            labelling: Labelling(nil, assignments: [:], fitted: nil), workerCount: 1,
             onFailure: { Issue.record("\($0.error)") })
         #expect(vector.values.count == 3)
         func images(_ strength: Double) throws -> [[UInt8]] {
