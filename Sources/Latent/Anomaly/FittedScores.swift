@@ -48,7 +48,7 @@ struct FittedScores {
         let shape = model.configuration.window
         func sample(_ source: WindowSource, limit: Int) throws -> ScoredWindows? {
             var parts: [ScoredWindows] = []
-            for batch in try source.sample(limit: limit) {
+            try source.forEachBatch(ofSample: limit) { batch in
                 var noise = Generator(seed: seed, Stream.fittedScores.rawValue, UInt64(parts.count))
                 let x = try model.batch(batch.flatMap(\.values))
                 let statistics = try model.statistics(

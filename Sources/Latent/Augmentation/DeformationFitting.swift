@@ -41,7 +41,7 @@ struct DeformationPairs {
         let windowing = source.preprocessing.windowing
         var maps: [[Float]] = []
         var labels: [String?] = []
-        for batch in try source.sample(limit: Self.valueLimit / configuration.elementCount) {
+        try source.forEachBatch(ofSample: Self.valueLimit / configuration.elementCount) { batch in
             for window in batch where source.windowCount(source.items[window.item]) == 1 {
                 maps.append(
                     try FeatureMap(

@@ -33,12 +33,12 @@ struct LabelledPosteriors {
         var isPoint = false
         try withoutGradients {
             let limit = Self.elementLimit / model.configuration.latentCount
-            for batch in try source.sample(limit: limit) {
+            try source.forEachBatch(ofSample: limit) { batch in
                 let known = batch.compactMap { window in
                     LatentDensity.group(of: window.item, in: source, groups: labels)
                         .map { (window: window, group: $0) }
                 }
-                guard !known.isEmpty else { continue }
+                guard !known.isEmpty else { return }
                 let part = try model.topPosterior(
                     of: model.batch(known.flatMap(\.window.values)),
                     condition: model.condition(known.map { source.codes($0.window.item) }))

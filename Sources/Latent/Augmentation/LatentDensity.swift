@@ -53,7 +53,7 @@ struct LatentDensity: Sendable, Equatable {
             var rows = [[Int]](repeating: [], count: groupCount)
             var parts: [Posterior] = []
             var place = 0
-            for batch in try training.sample(limit: Self.sampleLimit / dimensions) {
+            try training.forEachBatch(ofSample: Self.sampleLimit / dimensions) { batch in
                 for window in batch {
                     let group = Self.group(
                         of: window.item, in: training, groups: groups)

@@ -161,17 +161,25 @@ final class WindowSource: Sendable {
         return Selection(windows: windows)
     }
 
-    /// The windows of ``spread(limit:)`` in batches, with the items that they are of.
-    func sample(limit: Int) throws -> [[(item: Int, values: [Float])]] {
+    /// A window with the index of the item that it is of.
+    typealias Sampled = (item: Int, values: [Float])
+
+    /// Hands over the windows of ``spread(limit:)``, batch by batch: one of them is in memory at a time.
+    func forEachBatch(ofSample limit: Int, _ body: ([Sampled]) throws -> Void) throws {
         let pass = batches(shuffledBy: nil, batchSize: 64, of: spread(limit: limit))
-        var sample: [[(item: Int, values: [Float])]] = []
         while let batch = try pass.next() {
             let length = batch.values.count / max(1, batch.count)
-            sample.append(
+            try body(
                 batch.items.enumerated().map { index, item in
                     (item, Array(batch.values[index * length..<(index + 1) * length]))
                 })
         }
+    }
+
+    /// The windows of ``spread(limit:)`` in batches, all in memory.
+    func sample(limit: Int) throws -> [[Sampled]] {
+        var sample: [[Sampled]] = []
+        try forEachBatch(ofSample: limit) { sample.append($0) }
         return sample
     }
 
