@@ -269,7 +269,10 @@ private struct Caught: Sendable {
     @Test("a root that does not exist is refused", arguments: [-1, 2])
     func noRoot(root: Int) async throws {
         let results = try await ranks { group in
-            Caught { try group.broadcast([try Tensor([1], shape: [1])], from: root) }
+            let caught = Caught { try group.broadcast([try Tensor([1], shape: [1])], from: root) }
+            // Who left at once could break the other's meeting.
+            try group.barrier()
+            return caught
         }
         for caught in results {
             #expect(caught.code == .operation)
