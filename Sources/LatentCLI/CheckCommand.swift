@@ -66,23 +66,7 @@ struct CheckCommand: ParsableCommand {
         try writer.begin()
         let check = try DataCheck(
             domain: domain, threadCount: machine.threadCount, findsDuplicates: !lists)
-        let interruption = Interruption()
-        let startedAt = Date()
-        let ahead = FileCount()
-        try check.read(inputs) { item, result in
-            try writer.write(item, result)
-            if interruption.isRequested {
-                throw LatentError(.interrupted, "interrupted while reading the files")
-            }
-            console.progress {
-                ahead.start(input, domain: domain, shard: inputs.shard)
-                let done = check.totals.fileCount
-                guard let total = ahead.total else { return "checked \(done) files" }
-                let seconds = Date().timeIntervalSince(startedAt) / Double(done)
-                return "checked \(done) of \(total) files, "
-                    + "\(Console.duration(seconds * Double(max(0, total - done)))) left"
-            }
-        }
+        try read(inputs, check, writer, console)
         console.clear()
         if let note = inputs.omissions.note { console.note(note) }
         guard check.totals.fileCount > 0 || inputs.omissions.otherShardCount > 0 else {
@@ -114,6 +98,29 @@ struct CheckCommand: ParsableCommand {
         }
         if problems[.unreadable] != nil || isRefused { throw ExitStatus.badData }
         if exitCode, !problems.isEmpty { throw ExitStatus.flagged }
+    }
+
+    /// Reads the files; a signal stops it between two of them.
+    private func read(
+        _ inputs: Inputs, _ check: DataCheck, _ writer: CheckWriter, _ console: Console
+    ) throws {
+        let interruption = Interruption()
+        let startedAt = Date()
+        let ahead = FileCount()
+        try check.read(inputs) { item, result in
+            try writer.write(item, result)
+            if interruption.isRequested {
+                throw LatentError(.interrupted, "interrupted while reading the files")
+            }
+            console.progress {
+                ahead.start(input, domain: domain, shard: inputs.shard)
+                let done = check.totals.fileCount
+                guard let total = ahead.total else { return "checked \(done) files" }
+                let seconds = Date().timeIntervalSince(startedAt) / Double(done)
+                return "checked \(done) of \(total) files, "
+                    + "\(Console.duration(seconds * Double(max(0, total - done)))) left"
+            }
+        }
     }
 
     private func forecast(

@@ -56,8 +56,17 @@ enum StandardError {
 }
 
 extension String {
-    /// The text without line breaks, which the names of files may hold.
-    var onOneLine: String { String(map { $0.isNewline ? " " : $0 }) }
+    /// The text without line breaks and other control characters, which the names of files may hold: a
+    /// terminal would obey them.
+    var onOneLine: String {
+        String(
+            String.UnicodeScalarView(
+                unicodeScalars.map {
+                    let category = $0.properties.generalCategory
+                    let isBreak = category == .lineSeparator || category == .paragraphSeparator
+                    return category == .control || isBreak ? " " : $0
+                }))
+    }
 }
 
 /// Notes and progress on standard error: a line that is rewritten on a terminal, a line now and

@@ -118,6 +118,7 @@ struct AugmentationCommand: ParsableCommand {
             } else {
                 try OutputFolder.checkIsEmpty(report)
             }
+            try OutputCheck.isOutside(real + synthetic + holdout, report)
         }
         var configuration = AugmentationEvaluation.Configuration()
         configuration.itemLimit = items
@@ -224,6 +225,11 @@ struct AugmentationCommand: ParsableCommand {
         }
         let isDivided = held.contains { $0.split != "train" }
         if isDivided { held.removeAll { $0.split == "train" } }
+        guard holdout.isEmpty || !held.isEmpty else {
+            throw LatentError(
+                .data, path: holdout.first, "no held-out \(domain.plural) were found in it",
+                hint: "name other folders, or leave --holdout out")
+        }
         return Files(
             real: real, synthetic: try list(synthetic, domain), holdout: held, domain: domain)
     }

@@ -80,6 +80,14 @@ struct JudgeCommand: ParsableCommand {
         let judging = try FileJudging(
             file: loaded.file, model: try loaded.file.model(on: device), filters: filters,
             real: items, seed: machine.seed, workerCount: machine.readerCount)
+        for failure in judging.failures {
+            console.warning("\(failure.item.path): \(failure.error.message)")
+        }
+        guard items.isEmpty || judging.failures.count < items.count else {
+            throw LatentError(
+                .data, path: real.first,
+                "none of the \(items.count) real files can be read", hint: "name others")
+        }
         for remark in judging.remarks { console.advice("not judged: \(remark)") }
         let interruption = Interruption()
         var (fileCount, failedCount) = (0, 0)
@@ -112,8 +120,13 @@ struct JudgeCommand: ParsableCommand {
                 + (rejected.isEmpty ? "" : ": " + RejectList.text(rejected)))
         if failedCount > 0 {
             console.warning("\(failedCount) of \(fileCount) files cannot be read")
-            throw ExitStatus.badData
         }
+        if !judging.failures.isEmpty {
+            console.warning(
+                "\(judging.failures.count) of \(items.count) real files cannot be read: not "
+                    + "compared with")
+        }
+        if failedCount + judging.failures.count > 0 { throw ExitStatus.badData }
         if exitCode, rejectedCount > 0 { throw ExitStatus.flagged }
     }
 }

@@ -47,6 +47,7 @@ struct LatentCommand: ParsableCommand {
     static func main() {
         // A closed pipe is seen as a failed write, and ends the run quietly.
         signal(SIGPIPE, SIG_IGN)
+        Interruption.endAtOnce()
         // Readers allocate what the main thread frees; with an arena for each thread, as glibc has by
         // default, a third of the memory would be holes. Memory that tensors leave is kept for the
         // next ones: given back, its pages are cleared again, a fifth of all time.

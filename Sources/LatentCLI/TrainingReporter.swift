@@ -49,6 +49,11 @@ final class TrainingReporter {
             console.progress { "flow, step \(done) of at most \(count)" }
         case .fittedFlow(let flow):
             console.note("flow: \(flow.sentence)")
+            if let own = flow.heldOutNats, let other = flow.mixtureHeldOutNats, own < other {
+                console.warning(
+                    "held-out files are less likely under the flow than under the mixtures; use --method "
+                        + "density, or more files")
+            }
         case .calibrating(let count):
             console.progress { "scoring \(count) held-out files" }
         }

@@ -64,6 +64,26 @@ struct AugmentRejectTests {
         #expect(judged.lines.count == 150)
     }
 
+    @Test("judge names real files that cannot be read, and goes on without them if some can")
+    func brokenReal() throws {
+        let folder = try TemporaryFolder()
+        try folder.copy(TrainedModels.shapes, as: "real")
+        let text = folder / "real/disc/broken.png"
+        try Data("text".utf8).write(to: URL(fileURLWithPath: text))
+        func judge(_ real: String) throws -> ToolRun {
+            try Tool.run(
+                "judge", "-m", TrainedModels.images().path, "--real", real,
+                TrainedModels.shapes + "/disc/000.png", "--reject", "copies")
+        }
+        let some = try judge(folder / "real")
+        #expect(some.status == 65 && some.lines.count == 1)
+        #expect(some.errors.contains("warning: \(text): "), "\(some.errors)")
+        #expect(some.errors.contains("1 of ") && some.errors.contains("not compared with"))
+        let none = try judge(text)
+        #expect(none.status == 65 && none.errorLines.count == 1)
+        #expect(none.errors.contains("none of the 1 real files can be read"), "\(none.errors)")
+    }
+
     @Test("without filters nothing is judged, and other filters are other settings")
     func none() throws {
         let folder = try TemporaryFolder()

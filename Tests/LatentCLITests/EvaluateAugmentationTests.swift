@@ -167,6 +167,18 @@ struct EvaluateAugmentation {
         #expect(help.status == 0 && help.output.contains("EXAMPLES\n") && help.errors.isEmpty)
         let none = try evaluate(["--real", real, "--synthetic", folder / "none"])
         #expect(none.status == 66 && none.errorLines.count == 1)
+        _ = try folder.makeFolder("empty")
+        try Data("text".utf8).write(to: URL(fileURLWithPath: folder / "0.wav"))
+        for (flags, status, message) in [
+            (["--real", real, "--holdout", folder / "empty"], 65, "no held-out images were found"),
+            (["--real", folder / "0.wav"], 65, "no real recordings that can be read"),
+            (["--real", real, "--report", folder / "0.wav"], 74, "and no folder"),
+            (["--real", real, "--report", real + "/report"], 74, "is inside"),
+        ] as [([String], Int32, String)] {
+            let run = try evaluate(["--synthetic", real] + flags)
+            #expect(run.status == status && run.errorLines.count == 1, "\(run.errors)")
+            #expect(run.errors.contains(message) && run.output.isEmpty, "\(run.errors)")
+        }
         for (flags, message) in [
             (["--seeds", "-1"], "--seeds"), (["--items", "9"], "--items is 9; it must be 10 to"),
             (["--group", "a", "--holdout", real], "leave --holdout out"),

@@ -148,7 +148,7 @@ struct RecipeTests {
 
     @Test("from cron: each run prints what came since the last, and nothing when nothing came")
     func cron() throws {
-        let folder = try workplace(try recipe("-newer last-run"))
+        let folder = try workplace(try recipe("-cnewer last-run"))
         let run = try run(
             """
             sh recipe.sh && echo none

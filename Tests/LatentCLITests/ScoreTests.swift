@@ -341,6 +341,26 @@ struct Scoring {
 }
 
 /// Detection with a model that had time to learn: the only slow tests.
+@Suite("Signals") struct SignalTests {
+    @Test("where nobody asks for a signal it ends the process with a line, and 130")
+    func atOnce() throws {
+        let folder = try TemporaryFolder()
+        let run = try Tool.shell(
+            """
+            mkfifo "$2"
+            "$latent" score -m "$1" - --format ndjson < "$2" > "$2.out" &
+            exec 3> "$2"
+            echo "$3" >&3
+            until [ -s "$2.out" ] || ! kill -0 $! 2> /dev/null; do :; done
+            kill -TERM $!
+            wait $!
+            """, TrainedModels.images().path, folder / "pipe",
+            TrainedModels.shapes + "/disc/000.png")
+        #expect(run.status == 130)
+        #expect(run.errorLines == ["latent: error: interrupted"], "\(run.errors)")
+    }
+}
+
 @Suite("Planted anomalies")
 struct PlantedAnomalies {
     @Test("They rank above normal files", arguments: [true, false])

@@ -63,7 +63,7 @@ import Torch
             ("rotate=5..1", "begins above its end"), ("rotate=-3", "is below 0"),
             ("rotate=200", "within -180..180"), ("scale=0.6", "stands for -0.6..0.6"),
             ("flip-x=0..1", "expected a probability"), ("flip-x=1.5", "within 0..1"),
-            ("shift=..1", "is no number"), ("classic=2", "no transform classic"),
+            ("shift=..1", "is no number"), ("classic=2", "classic takes no number"),
         ])
     func refused(text: String, words: String) throws {
         let error = try #require(throws: LatentError.self) {

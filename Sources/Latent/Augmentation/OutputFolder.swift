@@ -126,13 +126,20 @@ public final class OutputFolder {
             configuration: configuration)
     }
 
-    /// Refuses a folder that holds what a run would not replace, without touching it.
+    /// Refuses a folder that holds what a run would not replace, without touching it; and a file.
     ///
     /// - Parameters:
     ///   - path: the folder
     ///   - shard: the part of a run that is written; several parts may share a folder
     /// - Throws: ``LatentError`` `.exists` when the folder holds anything, or for a part its manifest
     public static func checkIsEmpty(_ path: String, shard: Shard? = nil) throws(LatentError) {
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue
+        {
+            throw LatentError(
+                .exists, path: path, "a file of that name is there, and no folder",
+                hint: "name another folder")
+        }
         let content = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
         if shard != nil {
             guard content.contains(manifestName(shard)) else { return }

@@ -20,7 +20,7 @@ public struct SmallMapView: Sendable {
 
     /// Decides from the real files.
     ///
-    /// - Throws: ``LatentError`` where a sample rate is out of range
+    /// - Throws: ``LatentError`` where a sample rate is out of range, or there is no recording at all
     public init(of survey: Survey, domain: Domain) throws(LatentError) {
         switch domain {
         case .image:
@@ -32,6 +32,11 @@ public struct SmallMapView: Sendable {
                 windowing: Windowing(mode: .whole, height: side, width: side, stride: side))
             shape = WindowShape(channelCount: channels, height: side, width: side)
         case .audio:
+            guard !survey.items.isEmpty else {
+                throw LatentError(
+                    .data, "there are no real recordings that can be read",
+                    hint: "name folders that have some")
+            }
             let view = LogMelView(
                 sampleRate: min(16_000, survey.mode(\.sampleRate)), melCount: Self.bandCount)
             try view.validate()

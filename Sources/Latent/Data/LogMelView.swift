@@ -32,7 +32,8 @@ public struct LogMelView: Codable, Sendable, Equatable {
     /// Makes a view with frames of about 32 ms at half overlap.
     public init(sampleRate: Int, melCount: Int = 40, rangeNats: Double = 10) {
         self.sampleRate = sampleRate
-        let target = Double(sampleRate) * 0.032
+        // A rate that is none is refused by ``validate()``.
+        let target = max(1, Double(sampleRate) * 0.032)
         fftLength = 1 << Int(log2(target).rounded())
         hopLength = fftLength / 2
         self.melCount = melCount

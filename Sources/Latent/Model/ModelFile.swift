@@ -139,7 +139,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
         }
         if let outputSize {
             try check(
-                outputSize.count == 2 && outputSize.allSatisfy { (1...65_536).contains($0) },
+                outputSize.count == 2 && outputSize.allSatisfy { (1...65_536).contains($0) }
+                    && outputSize[0] * outputSize[1] <= ImageLimits().maximumPixelCount,
                 "outputs of size \(outputSize)")
         }
         if let outputBitDepth {
@@ -421,7 +422,13 @@ public struct ModelFile: Sendable {
             throw LatentError(.model, error.message, hint: "train the model again")
         }
         model.scoringPrecision = record.scoringPrecision ?? .float32
-        model.sharedLogScale = Double(weights[Self.logScalePath]?.values.first ?? 0)
+        let scale = weights[Self.logScalePath]?.values ?? [0]
+        guard scale.count == 1, scale[0].isFinite else {
+            throw LatentError(
+                .model, "\(Self.logScalePath) is \(scale); expected one finite number",
+                hint: "train the model again")
+        }
+        model.sharedLogScale = Double(scale[0])
         return model
     }
 }

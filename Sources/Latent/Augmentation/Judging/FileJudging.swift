@@ -40,6 +40,9 @@ public final class FileJudging {
     /// What cannot be judged, and why.
     public var remarks: [String] { judge.remarks }
 
+    /// Real files that cannot be read, and are not compared with.
+    public var failures: [ItemFailure] { judge.failures }
+
     /// Judges items and hands each judgement on in the order of the items.
     ///
     /// Near-duplicates are looked for within groups of 64 files.

@@ -22,6 +22,8 @@ final class Judge {
     let filters: Filters
     /// What cannot be judged, and why, for people.
     let remarks: [String]
+    /// Real files that cannot be read, in order.
+    let failures: [ItemFailure]
     /// Whether all real files are compared with, or a sample of them.
     let holdsAll: Bool
     /// How the model reads files.
@@ -47,7 +49,7 @@ final class Judge {
     ///   - filters: what is looked for
     ///   - file: the model
     ///   - model: the same on its device
-    ///   - items: real files; unreadable ones are left out
+    ///   - items: real files; unreadable ones are left out, and kept in ``failures``
     ///   - classes: of each
     ///   - seed: of the draws of scores
     ///   - workerCount: threads that read
@@ -73,24 +75,35 @@ final class Judge {
         let reader = ReadAhead(
             stride(from: 0, to: needed ? items.count : 0, by: step).makeIterator(),
             threadCount: workerCount, capacity: 64,
-            byteCount: { $0?.windows.byteCount ?? 0 }
-        ) { index -> Candidate? in
+            byteCount: { (try? $0.get().windows.byteCount) ?? 0 }
+        ) { index -> Result<Candidate, ItemFailure> in
             let item = items[index]
-            guard let bytes = try? FileBytes.read(item.path),
-                let codes = try? conditioning?.codes(of: item) ?? []
-            else { return nil }
-            return try? gate.run(bytes) {
-                try Candidate(
-                    bytes, path: item.path, preprocessing: preprocessing, label: classes[index],
-                    codes: codes)
+            do {
+                let codes = try conditioning?.codes(of: item) ?? []
+                let bytes = try FileBytes.read(item.path)
+                return .success(
+                    try gate.run(bytes) {
+                        try Candidate(
+                            bytes, path: item.path, preprocessing: preprocessing,
+                            label: classes[index], codes: codes)
+                    })
+            } catch {
+                return .failure(ItemFailure(item: item, error: ItemError(error)))
             }
         }
         let scoredStep = max(1, items.count / step / Self.scoredLimit)
         var prints: [Fingerprint] = []
         var labels: [String?] = []
         var found: [Double] = []
-        while let candidate = reader.next() {
-            guard let candidate else { continue }
+        var failures: [ItemFailure] = []
+        while let result = reader.next() {
+            let candidate: Candidate
+            switch result {
+            case .success(let read): candidate = read
+            case .failure(let failure):
+                failures.append(failure)
+                continue
+            }
             prints.append(candidate.print)
             labels.append(candidate.label)
             if lacksScores, filters.has(.offManifold), prints.count % scoredStep == 0 {
@@ -111,9 +124,13 @@ final class Judge {
             remarks.append("mislabelled: there are too few real files with labels")
         }
         if filters.has(.copies), distances == nil {
-            remarks.append("copies: no real files are named")
+            remarks.append(
+                "copies: "
+                    + (items.isEmpty ? "no real files are named" : "too few real files can be read")
+            )
         }
         self.remarks = remarks
+        self.failures = failures
     }
 
     /// Judges files of one group.

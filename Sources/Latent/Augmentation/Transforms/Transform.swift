@@ -79,6 +79,12 @@ extension Transform {
                 .usage, "--transform has a part without a name",
                 hint: "write it as rotate=14,shift=0.15")
         }
+        guard parts[0] != "classic" else {
+            throw LatentError(
+                .usage, "--transform \(entry): classic takes no number",
+                hint: "write classic alone, or the transforms that it stands for: "
+                    + Self.classic(domain).map(\.kind.rawValue).joined(separator: ", "))
+        }
         guard let kind = TransformKind(rawValue: String(parts[0])) else {
             throw LatentError(
                 .usage, "--transform \(entry): there is no transform \(parts[0])",
