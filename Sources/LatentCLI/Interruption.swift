@@ -39,6 +39,11 @@ final class Interruption {
     /// Lets a signal end the process with a line and exit code 130; one that is ignored, as in the
     /// background of a shell, stays so.
     static func endAtOnce() {
+        // A process that starts others from a thread without signals hands that on to them.
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in numbers { sigaddset(&set, number) }
+        pthread_sigmask(SIG_UNBLOCK, &set, nil)
         for number in numbers where !isIgnored(number) {
             signal(number) { _ in
                 let text: StaticString = "latent: error: interrupted\n"

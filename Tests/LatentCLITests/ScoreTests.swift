@@ -351,7 +351,7 @@ struct Scoring {
             "$latent" score -m "$1" - --format ndjson < "$2" > "$2.out" &
             exec 3> "$2"
             echo "$3" >&3
-            until [ -s "$2.out" ] || ! kill -0 $! 2> /dev/null; do :; done
+            until [ -s "$2.out" ] || ! kill -0 $! 2> /dev/null; do sleep 0.05; done
             kill -TERM $!
             wait $!
             """, TrainedModels.images().path, folder / "pipe",
