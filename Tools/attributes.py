@@ -26,6 +26,7 @@ import pathlib
 import sys
 import tempfile
 
+from arguments import divided
 import conditional
 import torch
 
@@ -72,11 +73,7 @@ def text(marks):
 
 
 def main():
-    arguments = sys.argv[1:]
-    options = []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--change", choices=conditional.KINDS["fsdd"]["names"], default="speaker")

@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 
+from arguments import divided
 import classifier  # before torch: it says how threads wait
 import contact_sheet
 import torch
@@ -178,11 +179,7 @@ def write_sheet(path, paths, labels, combinations, cell=48, columns=10):
 
 
 def main():
-    arguments = sys.argv[1:]
-    options = []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("data", type=pathlib.Path)

@@ -34,7 +34,6 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -43,6 +42,7 @@ from PIL import Image
 from scipy.io import wavfile
 from scipy.stats import betabinom
 
+from arguments import divided
 import rescore
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -246,11 +246,7 @@ def one_class(data, name, seed, args, options):
 
 
 def main():
-    arguments = sys.argv[1:]
-    options = []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--classes", help="comma-separated; all in train/ by default")

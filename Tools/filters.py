@@ -31,6 +31,8 @@ import numpy as np
 from PIL import Image
 from scipy.stats import beta
 
+from arguments import divided
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COUNT = 50
 REASONS = {"copied": "copies", "mislabelled": "mislabelled", "noise": "off-manifold"}
@@ -131,9 +133,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--latent", type=pathlib.Path, default=ROOT / ".build/release/latent")
-    words = sys.argv[1:]
-    extra = words[words.index("--") + 1:] if "--" in words else []
-    options = parser.parse_args(words[:words.index("--")] if "--" in words else words)
+    arguments, extra = divided()
+    options = parser.parse_args(arguments)
     threads = ["--threads", options.threads]
     for data in options.data:
         lines = []

@@ -27,6 +27,8 @@ import subprocess
 import sys
 import tempfile
 
+from arguments import divided
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -58,9 +60,8 @@ def main():
     parser.add_argument("--copies", type=int, default=50)
     parser.add_argument("--methods", default="density,prior,posterior")
     parser.add_argument("--latent", type=pathlib.Path, default=ROOT / ".build/release/latent")
-    words = sys.argv[1:]
-    cut = words.index("--") if "--" in words else len(words)
-    arguments, options = parser.parse_args(words[:cut]), words[cut + 1:]
+    words, options = divided()
+    arguments = parser.parse_args(words)
 
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)

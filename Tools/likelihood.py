@@ -28,6 +28,8 @@ import sys
 import tempfile
 import time
 
+from arguments import divided
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
 TWIN = ROOT / "Tools" / "twin.py"
@@ -154,11 +156,7 @@ def order(names, seeds, parts):
 
 
 def main():
-    arguments = sys.argv[1:]
-    extra = []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, extra = arguments[:cut], arguments[cut + 1:]
+    arguments, extra = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)

@@ -32,6 +32,7 @@ import subprocess
 import sys
 import tempfile
 
+from arguments import divided
 import classifier  # before torch: it says how threads wait
 import numpy as np
 import safetensors.torch
@@ -317,11 +318,7 @@ def verdicts(rows):
 
 
 def main():
-    arguments = sys.argv[1:]
-    options = []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=1)

@@ -21,6 +21,7 @@ import time
 import numpy as np
 from PIL import Image
 
+from arguments import divided
 from detection import auroc
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -104,10 +105,7 @@ def measure(latent, args, options, seed, results):
 
 
 def main():
-    arguments, options = sys.argv[1:], []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("normal", metavar="IN", type=pathlib.Path)
     parser.add_argument("other", metavar="OUT", type=pathlib.Path)

@@ -44,6 +44,8 @@ import tempfile
 import numpy as np
 from scipy.stats import betabinom, norm
 
+from arguments import divided
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RATES = [0.01, 0.05, 0.1]
 DISCOVERY_RATE = 0.1
@@ -153,10 +155,7 @@ def two_sided(chances, count):
 
 
 def main():
-    arguments, options = sys.argv[1:], []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path, nargs="+")
     parser.add_argument("--splits", type=int, default=10)

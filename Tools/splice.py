@@ -26,11 +26,12 @@ import collections
 import json
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
 from scipy.io import wavfile
+
+from arguments import divided
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
@@ -141,10 +142,7 @@ def one_seed(args, seed, normal, anomalous, options, folder):
 
 
 def main():
-    arguments, options = sys.argv[1:], []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("normal", help="the normal class")

@@ -28,6 +28,7 @@ import statistics
 import sys
 import tempfile
 
+from arguments import divided
 import measured
 
 # Threads that spin while they wait are slow beside worker processes.
@@ -103,11 +104,7 @@ def recorded(model):
 
 
 def main():
-    arguments = sys.argv[1:]
-    options = []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", metavar="DATA-OR-MODEL", type=pathlib.Path)
     parser.add_argument("-n", type=int, default=100_000)

@@ -18,11 +18,11 @@ import argparse
 import concurrent.futures
 import itertools
 import pathlib
-import sys
 import tempfile
 
 import numpy as np
 
+from arguments import divided
 import detection
 
 
@@ -55,11 +55,7 @@ def same(options, others):
 
 
 def main():
-    arguments = sys.argv[1:]
-    options = []
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--classes", help="comma-separated; all in train/ by default")
