@@ -137,22 +137,87 @@ def strongest(rows):
     return (sums - np.minimum.accumulate(sums)).max()
 
 
-def price(evidence, share):
-    count = len(evidence)
+def price(evidence, share, scaled, back):
+    """The evidence that a share of normal recordings is above; beyond what so many say, of a tail that is
+    exponential on a scale."""
+    count, ordered = len(evidence), sorted(evidence)
     rank = int(share * (count + 1))
     if rank >= 1:
-        return max(math.log(1 / share), sorted(evidence)[-rank])
+        return ordered[-rank]
     upper = max(1, count // 2)
-    roots = [0, *np.sqrt(sorted(evidence))]
-    start = roots[-upper - 1]
-    excess = sum(root - start for root in roots[-upper:])
-    tail = start + excess * ((upper / count / share) ** (1 / upper) - 1)
-    return max(math.log(1 / share), max(evidence), tail**2)
+    start = scaled(ordered[-upper - 1]) if upper < count else min(0, scaled(ordered[-1]))
+    excess = sum(scaled(nats) - start for nats in ordered[-upper:])
+    return max(ordered[-1], back(start + excess * ((upper / count / share) ** (1 / upper) - 1)))
 
 
-def segments(values, runs, share, hop, duration):
-    """(start, end, score, p-value) of each stretch that stands out."""
-    rows, cost = gains(values, runs), price(runs["evidence"], share)
+SHORTEST = 3
+
+
+def contrast(network, path):
+    """The stretch of a recording that is the most unlike the rest of it, in frames, and its nats; None
+    where the model cannot say."""
+    preprocessing = network.record["preprocessing"]
+    windowing, kept = preprocessing["windowing"], network.weights.get("score.neighbours.kept")
+    if kept is None or windowing["mode"] != "frames":
+        return None
+    (name, numbers), = preprocessing.get("transform", {"none": {}}).items()
+    values = rescore.log_mel_features(path, preprocessing["view"]["log-mel"])[0]
+    cells = rescore.TRANSFORMS[name](values, numbers)
+    windows = np.stack([rescore.FINISHES[name](w) for w in rescore.cut(cells, windowing)])
+    # Overlapping windows together, as means.
+    length, span = cells.shape[2], windowing["width"]
+    left = max(0, (span - length) // 2)
+    sums = np.zeros((*cells.shape[:2], max(length, span)))
+    counts = np.zeros(sums.shape[2])
+    for place, window in zip(rescore.starts(length, span, windowing["stride"]), windows):
+        sums[:, :, place:place + span] += window
+        counts[place:place + span] += 1
+    frames = (sums / counts)[:, :, left:left + length].reshape(-1, length).T
+    # In units of what frames differ by within windows of training.
+    known = kept.reshape(len(kept), -1, span)
+    known = np.moveaxis(known - known.mean(2, keepdims=True), 2, 1).reshape(-1, known.shape[1])
+    scales, vectors = np.linalg.eigh((known.T @ known).astype(np.float64) / len(known))
+    scales = 0.95 * np.maximum(scales, 0) + 0.05 * max(scales.mean(), 1e-12)
+    frames = frames @ (vectors / np.sqrt(scales))
+    best = (0, None)
+    for start in range(length):
+        for end in range(start + SHORTEST, length + 1):
+            rest = length - (end - start)
+            if rest < SHORTEST or 0 < start < SHORTEST or 0 < length - end < SHORTEST:
+                continue
+            outside = np.concatenate([frames[:start], frames[end:]])
+            gap = frames[start:end].mean(0) - outside.mean(0)
+            nats = (end - start) * rest / length * (gap @ gap) / 2
+            best = max(best, (nats, (start, end)))
+    if best[1] is None:
+        return None
+    side = numbers.get("cellSide", 1)
+    return best[0], best[1][0] * side, min(best[1][1] * side, values.shape[2])
+
+
+def contrasting(found, values, evidence, share, hop, duration):
+    """(start, end, score, p-value) of what is unlike the rest: a stretch, or all else, whichever is
+    the farther from what is usual."""
+    if found is None or found[0] <= price(evidence, share, lambda x: math.log(max(x, 1e-9)), math.exp):
+        return []
+    nats, start, end = found
+    inside = np.zeros(len(values), bool)
+    inside[start:end] = True
+    logs = np.log(np.maximum(values, 1e-30))
+    if logs[inside].mean() < logs[~inside].mean():
+        stretches = [(0, start), (end, len(values))]
+    else:
+        stretches = [(start, end)]
+    chance = (1 + sum(other >= nats for other in evidence)) / (1 + len(evidence))
+    return [
+        (0 if a == 0 else (a - 0.5) * hop, duration if b == len(values) else (b - 0.5) * hop,
+         values[a:b].max(), min(1, 2 * chance)) for a, b in stretches if a < b]
+
+
+def segments(values, runs, share, halves, hop, duration):
+    """(start, end, score, p-value) of each stretch that stands out by its frames."""
+    rows = gains(values, runs)
+    cost = max(math.log(1 / share), price(runs["evidence"], share, math.sqrt, lambda x: x * x))
     states = len(LEVELS) + 1
     step = np.full((states, states), cost / 2)  # from, to
     step[0], step[:, 0] = cost, 0
@@ -177,7 +242,8 @@ def segments(values, runs, share, hop, duration):
             found.append((
                 0 if start == 0 else (start - 0.5) * hop,
                 duration if index == len(path) else min((index - 0.5) * hop, duration),
-                values[start:index].max(), (1 + above) / (1 + len(runs["evidence"]))))
+                values[start:index].max(),
+                min(1, (2 if halves else 1) * (1 + above) / (1 + len(runs["evidence"])))))
         start = index
     return found
 
@@ -186,9 +252,15 @@ def compare_recording(networks, record, path, line, share):
     """Whether the segments of a score line are those that are found here."""
     maps, view = record["maps"], record["preprocessing"]["view"]["log-mel"]
     samples, rate = rescore.read_wave(path)
+    values, hop = curve(networks, maps, path), view["hopLength"] / view["sampleRate"]
+    contrasts = maps.get("contrasts")
+    halves = contrasts is not None  # each rule has half of the false alarms
     own = segments(
-        curve(networks, maps, path), maps["runs"], share, view["hopLength"] / view["sampleRate"],
-        len(samples) / rate)
+        values, maps["runs"], share / (2 if halves else 1), halves, hop, len(samples) / rate)
+    if halves and not own:
+        own = contrasting(
+            contrast(networks[0][0], path), values, contrasts, share / 2, hop,
+            len(samples) / rate)
     theirs = [(s["start_s"], s["end_s"], s["score"], s["p_value"]) for s in line["segments"]]
     if len(own) != len(theirs):
         print(f"{len(theirs)} segments, here {len(own)}  {path}", flush=True)

@@ -276,7 +276,7 @@ struct MapsTests {
         // A share that so few recordings cannot promise is extrapolated, which is said.
         let rare = try Tool.run(
             "score", "-m", try sound(), folder / "x.wav", "--maps", folder / "rare")
-        #expect(rare.status == 0 && rare.errors.contains("it takes 99"), "\(rare.errors)")
+        #expect(rare.status == 0 && rare.errors.contains("it takes 199"), "\(rare.errors)")
         let again = try Tool.run(
             "score", "-m", try sound(), folder / "x.wav", "--maps", folder / "again",
             "--map-alarms", "0.05", "--fdr", "0.2", "--quiet")

@@ -90,13 +90,13 @@ struct NormalRunsTests {
         let many = try runs((1...199).map { Double($0) })
         for share in [0.005, 0.01, 0.05, 0.3] {
             let price = try #require(many.price(share: share))
-            #expect(!many.isExtrapolated(share))
+            #expect(!many.evidence.isExtrapolated(share))
             // A run has a segment exactly where its p-value is at most the share.
-            #expect(try #require(many.pValue(of: price + 1e-9)) <= share)
-            #expect(try #require(many.pValue(of: price)) > share)
+            #expect(try #require(many.evidence.pValue(of: price + 1e-9)) <= share)
+            #expect(try #require(many.evidence.pValue(of: price)) > share)
         }
         let few = try runs([1, 2, 3, 4])
-        #expect(few.isExtrapolated(0.01))
+        #expect(few.evidence.isExtrapolated(0.01))
         // Of the roots √3 and √4 are the upper half, which begins at √2.
         let excess = 3.0.squareRoot() + 2 - 2 * 2.0.squareRoot()
         let root = 2.0.squareRoot() + excess * (50.0.squareRoot() - 1)
@@ -110,7 +110,7 @@ struct NormalRunsTests {
         }
         #expect(try runs([0, 0, 0]).price(share: 0.01) == log(100))
         #expect(try runs([7]).price(share: 0.5) == 7)
-        #expect(try runs().price(share: 0.5) == nil && runs().pValue(of: 1) == nil)
+        #expect(try runs().price(share: 0.5) == nil && runs().evidence.pValue(of: 1) == nil)
     }
 
     @Test("of fresh normal recordings the stated share has a run, however they differ as a whole")
@@ -167,11 +167,11 @@ struct NormalRunsTests {
     func pooled() throws {
         var some = try runs([1, 4])
         some.add(try runs([2, 9]))
-        #expect(some.evidence == [1, 2, 4, 9])
+        #expect(some.evidence.nats == [1, 2, 4, 9])
         let other = try JSONDecoder().decode(
             NormalRuns.self, from: Data(#"{"middle":1,"deviation":1,"evidence":[3]}"#.utf8))
         some.add(other)
-        #expect(some.evidence.count == 4 && some.emptied.evidence.isEmpty)
+        #expect(some.evidence.nats.count == 4 && some.emptied.evidence.nats.isEmpty)
         try some.validate()
         for damaged in [
             #"{"middle":0,"deviation":0,"evidence":[]}"#,
@@ -200,7 +200,7 @@ struct NormalRunsTests {
             row[50] = exp(Float(peak))
             calibration.add(map(of: row))
         }
-        #expect(calibration.runs?.evidence.count == 9)
+        #expect(calibration.runs?.evidence.nats.count == 9)
         var row = [Float](repeating: 0.01, count: 100)
         for index in 40..<60 { row[index] = exp(3) }
         for index in 90..<100 { row[index] = exp(30) }

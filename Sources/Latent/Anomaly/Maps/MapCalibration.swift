@@ -18,6 +18,9 @@ public struct MapCalibration: Codable, Sendable, Equatable {
     public private(set) var frames = Exceedance()
     /// Of recordings, how strongly runs of frames stand out; nil of images, and in models of before.
     public private(set) var runs: NormalRuns?
+    /// Of recordings, how unlike the rest of them a stretch of each is; nil where the view says nothing of
+    /// it, and in models of before.
+    private(set) var contrasts: NormalEvidence?
 
     /// Files that are taken, at most: their elements are many.
     public static let fileLimit = 1_000
@@ -32,13 +35,18 @@ public struct MapCalibration: Codable, Sendable, Equatable {
     ///   - scales: of each view
     ///   - frameScales: of recordings, of each view
     ///   - runs: of recordings, the usual level of their frames
-    init?(scales: [Double], frameScales: [Double]? = nil, runs: NormalRuns? = nil) {
+    ///   - hasContrasts: whether their maps have contrasting stretches
+    init?(
+        scales: [Double], frameScales: [Double]? = nil, runs: NormalRuns? = nil,
+        hasContrasts: Bool = false
+    ) {
         guard (scales + (frameScales ?? [])).allSatisfy({ $0.isFinite && $0 > 0 }) else {
             return nil
         }
         self.scales = scales
         self.frameScales = frameScales
         self.runs = runs?.emptied
+        contrasts = hasContrasts ? NormalEvidence() : nil
     }
 
     /// Takes the map of a normal file.
@@ -47,6 +55,7 @@ public struct MapCalibration: Codable, Sendable, Equatable {
         guard let curve = map.curve else { return }
         frames.add(curve)
         runs?.add(curve)
+        contrasts?.add(map.contrast?.nats ?? 0)
     }
 
     /// Adds the files of an older calibration of the same scales.
@@ -54,6 +63,7 @@ public struct MapCalibration: Codable, Sendable, Equatable {
         elements.add(old.elements)
         frames.add(old.frames)
         if let older = old.runs { runs?.add(older) }
+        if let older = old.contrasts { contrasts?.add(older) }
     }
 
     /// The value in the middle of the scale: 1 % of the elements of normal files are above it.
@@ -76,5 +86,6 @@ public struct MapCalibration: Codable, Sendable, Equatable {
         try elements.validate()
         try frames.validate()
         try runs?.validate()
+        try contrasts?.validate(of: "stretches of recordings")
     }
 }

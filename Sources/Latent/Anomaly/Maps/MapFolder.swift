@@ -49,12 +49,11 @@ public final class MapFolder {
         _ = try calibration.elements.threshold(share: share, of: "elements")
         if file.record.preprocessing.domain == .audio {
             _ = try calibration.frames.threshold(share: share, of: "frames")
-            let (runs, _) = try calibration.segmentRule(share: share)
-            if runs.isExtrapolated(share) {
+            let rule = try calibration.segmentRule(share: share)
+            if rule.isExtrapolated {
                 note =
                     "segments in a share of \(share) of normal recordings are extrapolated: the model "
-                    + "was calibrated with \(runs.evidence.count), and it takes "
-                    + "\(Int((1 / share).rounded(.up)) - 1)"
+                    + "was calibrated with \(rule.recordingCount), and it takes \(rule.leastCount)"
             }
         }
         self.calibration = calibration

@@ -8,7 +8,8 @@ import Torch
 /// the map of a file has the same bytes whatever else is scored. The error of an element of a window
 /// is the mean over channels of (x - E[x|z])², in units of what it is in training where the model
 /// has the score `residual`, and of several members the mean; ``WindowOverlay`` lays windows back to
-/// their places. Frames of recordings have a distance to those of training too, ``FrameNeighbours``.
+/// their places. Frames of recordings have a distance to those of training too, ``FrameNeighbours``, and
+/// of what the first view reads there is the stretch that is the most unlike the rest, ``FrameContrast``.
 public final class Mapper {
     private let views: [DetectorView]
     private let conditioning: Conditioning?
@@ -17,6 +18,8 @@ public final class Mapper {
     private let frameScales: [Double]
     /// Of each view; none where distances of frames are not asked for.
     private let neighbours: [FrameNeighbours]
+    /// Of the first view; nil where it cannot say.
+    private let contrast: FrameContrast?
 
     private static let batchSize = 32
 
@@ -51,6 +54,7 @@ public final class Mapper {
                 .model, "the model has no frames of training that its maps could compare with",
                 hint: "train the model again")
         }
+        contrast = try views.first.flatMap { try FrameContrast(of: $0) }
         self.views = views
         self.scales = scales
         conditioning = views.first?.model.configuration.conditioning
@@ -71,11 +75,13 @@ public final class Mapper {
         let codes = try conditioning?.codes(of: item, assigned: assigned) ?? []
         var sum: FeatureMap?
         var distances: [Float]?
+        var stretch: ContrastingStretch?
         var (source, hash) = (SourceDescription(), ContentHash(of: bytes))
         for (index, view) in views.enumerated() {
             let windows = try view.preprocessing.windows(of: bytes, path: item.path)
             (source, hash) = (windows.source, windows.hash)
             let errors = try errors(of: windows, view: view, codes: codes)
+            if index == 0 { stretch = try contrast?.strongest(of: windows) }
             let share = Float(1 / (scales[index] * Double(views.count)))
             if neighbours.indices.contains(index) {
                 let share = Float(1 / (frameScales[index] * Double(views.count)))
@@ -94,7 +100,7 @@ public final class Mapper {
         }
         return AnomalyMap(
             values: sum ?? FeatureMap(channelCount: 1, height: 0, width: 0, values: []),
-            frameDistances: distances, frameSeconds: hop,
+            frameDistances: distances, contrast: stretch, frameSeconds: hop,
             duration: source.sampleRate > 0
                 ? Double(source.frameCount) / Double(source.sampleRate) : 0,
             hash: hash)
@@ -197,7 +203,9 @@ extension MapCalibration {
             for item in used { usual.add(try mapper.map(of: item).curve ?? []) }
             runs = NormalRuns(usual: usual)
         }
-        self.init(scales: units.elements, frameScales: units.frames, runs: runs)
+        self.init(
+            scales: units.elements, frameScales: units.frames, runs: runs,
+            hasContrasts: try views.first.flatMap { try FrameContrast(of: $0) } != nil)
         for (index, item) in items.prefix(Self.fileLimit).enumerated() {
             add(try mapper.map(of: item))
             try progress(index + 1)

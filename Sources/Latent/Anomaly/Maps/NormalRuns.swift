@@ -13,14 +13,14 @@ import Foundation
 /// Source: the generalised likelihood ratio of a shifted mean, Siegmund & Venkatraman, Annals of
 /// Statistics 23(1), 1995, on a grid of shifts; a path of levels as Viterbi 1967. Differs from the
 /// largest sums of independent letters (Karlin & Altschul, PNAS 87, 1990) in the tail: see
-/// ``price(share:)``.
+/// ``NormalEvidence``.
 public struct NormalRuns: Codable, Sendable, Equatable {
     /// m: half of the frames of normal recordings have a larger ln v.
     public let middle: Double
     /// s: as much above m, 16 % of the frames have a larger ln v.
     public let deviation: Double
-    /// Nats of the strongest run of each normal recording, ascending.
-    public private(set) var evidence: [Double] = []
+    /// Nats of the strongest run of each normal recording.
+    private(set) var evidence = NormalEvidence()
 
     /// μ, in units of s.
     static let levels: [Double] = [1, 2, 4, 8, 16]
@@ -41,29 +41,24 @@ public struct NormalRuns: Codable, Sendable, Equatable {
     /// The same level, of no recordings yet.
     var emptied: NormalRuns {
         var copy = self
-        copy.evidence = []
+        copy.evidence = NormalEvidence()
         return copy
     }
 
     /// Takes the curve of a normal recording.
-    mutating func add(_ curve: some Collection<Float>) { insert([strongest(in: curve)]) }
+    mutating func add(_ curve: some Collection<Float>) { evidence.add(strongest(in: curve)) }
 
     /// Adds the recordings of another of the same level; those of another level are not comparable.
     mutating func add(_ other: NormalRuns) {
         guard other.middle == middle, other.deviation == deviation else { return }
-        insert(other.evidence)
-    }
-
-    private mutating func insert(_ new: [Double]) {
-        evidence = Array((evidence + new).sorted().suffix(Recalibration.scoreLimit))
+        evidence.add(other.evidence)
     }
 
     func validate() throws(LatentError) {
-        guard middle.isFinite, deviation.isFinite, deviation > 0,
-            evidence.allSatisfy({ $0.isFinite && $0 >= 0 }),
-            zip(evidence, evidence.dropFirst()).allSatisfy({ $0 <= $1 }),
-            evidence.count <= Recalibration.scoreLimit
-        else { throw LatentError(.model, "the model's record has runs of frames that cannot be") }
+        guard middle.isFinite, deviation.isFinite, deviation > 0 else {
+            throw LatentError(.model, "the model's record has levels of frames that cannot be")
+        }
+        try evidence.validate(of: "runs of frames")
     }
 
     // MARK: Evidence
@@ -88,36 +83,12 @@ public struct NormalRuns: Codable, Sendable, Equatable {
         return largest
     }
 
-    /// The share of normal recordings, as long as those of calibration, in which some run is as
-    /// strong, with the finite-sample correction of conformal p-values; nil without recordings.
-    func pValue(of nats: Double) -> Double? { Calibration.pValue(nats, among: evidence) }
-
-    /// Whether a share of recordings is beyond what so many of them can say.
-    func isExtrapolated(_ share: Double) -> Bool { share * Double(evidence.count + 1) < 1 }
-
-    /// The nats that the strongest run of a share of normal recordings is above.
+    /// The nats that the strongest run of a share of normal recordings is above; nil without
+    /// recordings.
     ///
-    /// It is a conformal threshold where there are enough recordings. Beyond that the square roots of
-    /// the upper half are taken to have an exponential tail: nats grow with the square of what a
-    /// recording is off as a whole, and that is what the strongest are. The threshold is that of the
-    /// tail's predictive distribution, a Pareto distribution that is the wider the fewer they are, and
-    /// no less than the largest. It is never less than ln(1 / share), which likelihood ratios of
-    /// independent frames would need.
-    ///
-    /// - Returns: nil without recordings
+    /// It is never less than ln(1 / share), which likelihood ratios of independent frames would need.
     func price(share: Double) -> Double? {
-        guard let largest = evidence.last else { return nil }
-        let count = evidence.count
-        let least = log(1 / share)
-        guard isExtrapolated(share) else {
-            return max(least, evidence[count - Int(share * Double(count + 1))])
-        }
-        let upper = max(1, count / 2)
-        let start = upper < count ? evidence[count - upper - 1].squareRoot() : 0
-        let excess = evidence.suffix(upper).reduce(0) { $0 + $1.squareRoot() - start }
-        let ratio = Double(upper) / Double(count) / share
-        let root = start + excess * (pow(ratio, 1 / Double(upper)) - 1)
-        return max(least, largest, root * root)
+        evidence.price(share: share, tail: .root).map { max(log(1 / share), $0) }
     }
 
     /// The runs of a recording that have more than `price` nats, ascending.

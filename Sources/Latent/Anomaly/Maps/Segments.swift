@@ -8,8 +8,66 @@ public struct Segment: Sendable, Equatable {
     public let end: Double
     /// The largest frame in it: v, a mean over bands, in units of ``MapCalibration``.
     public let score: Double
-    /// The share of normal recordings that stand out as much anywhere; see ``NormalRuns``.
+    /// The share of normal recordings in which anything stands out as much, by either rule.
     public let pValue: Double?
+}
+
+/// By what a stretch of a recording is a segment.
+///
+/// First by its frames, ``NormalRuns``; where none of them stand out, by being unlike the rest of its own
+/// recording, ``FrameContrast``. Each rule has half of the false alarms.
+struct SegmentRule {
+    private let runs: NormalRuns
+    private let contrasts: NormalEvidence?
+    private let price: Double
+    private let contrastPrice: Double
+    /// Whether the share is beyond what so many normal recordings can say.
+    let isExtrapolated: Bool
+    /// Normal recordings of the calibration.
+    let recordingCount: Int
+    /// As many as are enough.
+    let leastCount: Int
+
+    /// Nil for a model that is not calibrated for it.
+    init?(_ calibration: MapCalibration, share: Double) {
+        contrasts = calibration.contrasts
+        let own = share / (contrasts == nil ? 1 : 2)
+        guard let runs = calibration.runs, let price = runs.price(share: own) else { return nil }
+        self.runs = runs
+        self.price = price
+        contrastPrice = contrasts?.price(share: own, tail: .logarithm) ?? .infinity
+        isExtrapolated = runs.evidence.isExtrapolated(own)
+        recordingCount = runs.evidence.nats.count
+        leastCount = Int(min(1e15, (1 / own).rounded(.up))) - 1
+    }
+
+    /// The frames of each segment of a recording, in the order of time, and its p-value.
+    func stretches(of map: AnomalyMap, curve: [Float]) -> [(frames: Range<Int>, pValue: Double?)] {
+        func either(_ pValue: Double?) -> Double? {
+            pValue.map { contrasts == nil ? $0 : min(1, 2 * $0) }
+        }
+        let found = runs.runs(in: curve, price: price)
+        guard found.isEmpty else {
+            return found.map { range in
+                (range, either(runs.evidence.pValue(of: runs.strongest(in: curve[range]))))
+            }
+        }
+        guard let contrast = map.contrast, contrast.nats > contrastPrice else { return [] }
+        let pValue = either(contrasts?.pValue(of: contrast.nats))
+        return Self.stranger(contrast.frames, in: curve).map { ($0, pValue) }
+    }
+
+    /// A stretch, or the rest where that is farther from what is usual: a contrast is the same of both.
+    static func stranger(_ frames: Range<Int>, in curve: [Float]) -> [Range<Int>] {
+        let inside = frames.clamped(to: curve.indices)
+        let outside = [0..<inside.lowerBound, inside.upperBound..<curve.count]
+            .filter { !$0.isEmpty }
+        func level(_ ranges: [Range<Int>]) -> Double {
+            let logarithms = ranges.flatMap { curve[$0].map { log(max(Double($0), 1e-30)) } }
+            return logarithms.reduce(0, +) / Double(max(1, logarithms.count))
+        }
+        return level([inside]) >= level(outside) ? [inside] : outside
+    }
 }
 
 extension MapCalibration {
@@ -22,27 +80,25 @@ extension MapCalibration {
     /// - Throws: ``LatentError`` `.usage` for a model that is not calibrated for segments
     public func segments(of map: AnomalyMap, share: Double) throws(LatentError) -> [Segment] {
         guard let curve = map.curve, let hop = map.frameSeconds else { return [] }
-        let (runs, price) = try segmentRule(share: share)
-        return runs.runs(in: curve, price: price).map { range in
+        return try segmentRule(share: share).stretches(of: map, curve: curve).map { range, pValue in
             let start = range.lowerBound == 0 ? 0 : (Double(range.lowerBound) - 0.5) * hop
             let end =
                 range.upperBound == curve.count
                 ? map.duration : (Double(range.upperBound) - 0.5) * hop
             return Segment(
                 start: min(start, map.duration), end: min(end, map.duration),
-                score: Double(curve[range].max() ?? 0),
-                pValue: runs.pValue(of: runs.strongest(in: curve[range])))
+                score: Double(curve[range].max() ?? 0), pValue: pValue)
         }
     }
 
-    /// What runs are compared with, and the nats that they need.
-    func segmentRule(share: Double) throws(LatentError) -> (runs: NormalRuns, price: Double) {
-        guard let runs, let price = runs.price(share: share) else {
+    /// By what a stretch is a segment.
+    func segmentRule(share: Double) throws(LatentError) -> SegmentRule {
+        guard let rule = SegmentRule(self, share: share) else {
             throw LatentError(
                 .usage, "the model is not calibrated for segments of recordings",
                 hint: "give it normal files: latent calibrate -m MODEL NORMAL -o NEW")
         }
-        return (runs, price)
+        return rule
     }
 }
 

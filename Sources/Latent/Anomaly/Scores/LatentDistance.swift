@@ -18,13 +18,7 @@ struct LatentDistance: FittedScore {
         mean = try windows.posteriorMean.mean(axes: [0])
         let centred = try windows.posteriorMean - mean
         let covariance = try centred.transposed(0, 1).matmul(centred) * (1 / max(1, count - 1))
-        let (values, vectors) = try covariance.symmetricEigen()
-        let average = max(try values.mean().item(), 1e-12)
-        let scales =
-            try values.maximum(Tensor.zeros(shape: [], device: values.device))
-            * (1 - Self.shrinkage) + average * Self.shrinkage
-        let one = try Tensor.full(1, shape: [], device: values.device)
-        whitening = try vectors * (one / scales.squareRoot())  // column by column
+        whitening = try covariance.shrunkWhitening(Self.shrinkage)
     }
 
     init?(tensors: [String: HostTensor], shape: WindowShape, latentCount: Int, on device: Device)
