@@ -285,7 +285,7 @@ struct AugmentCommand: ParsableCommand {
         if parents.contains(where: { $0.split == "train" }) {
             parents.removeAll { $0.split != "train" }
         }
-        let domain = try loaded?.file.record.preprocessing.domain ?? kind(of: parents)
+        let domain = try loaded?.file.record.preprocessing.domain ?? Domain(of: parents)
         let transforms = try transforming.transforms(of: domain)
         if let note = inputs.omissions.note { console.note(note) }
         guard input.data.isEmpty || !parents.isEmpty else {
@@ -439,17 +439,5 @@ struct AugmentCommand: ParsableCommand {
     private func defaultMethod(_ file: ModelFile?) -> LatentSampling {
         guard let file else { return .transform }
         return !input.data.isEmpty ? .posterior : file.hasDensity ? .density : .prior
-    }
-
-    /// The kind of the files where no model says it.
-    private func kind(of items: [Item]) throws -> Domain {
-        let kinds = Dictionary(grouping: items) { Domain(path: $0.path) }.mapValues(\.count)
-        let (images, recordings) = (kinds[.image] ?? 0, kinds[.audio] ?? 0)
-        guard images == 0 || recordings == 0 else {
-            throw LatentError(
-                .data, "the data hold \(images) images and \(recordings) recordings",
-                hint: "name folders of one kind")
-        }
-        return recordings > 0 ? .audio : .image
     }
 }

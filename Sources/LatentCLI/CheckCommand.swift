@@ -132,7 +132,8 @@ struct CheckCommand: ParsableCommand {
             kind = domain
         } else {
             kind = try Domain(
-                imageCount: totals.imageCount, recordingCount: totals.recordingCount)
+                imageCount: totals.imageCount, recordingCount: totals.recordingCount,
+                hint: "say which to train on with --domain image or --domain audio")
         }
         do {
             return try TrainingRun.forecast(

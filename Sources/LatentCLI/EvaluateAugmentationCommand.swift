@@ -213,10 +213,8 @@ struct AugmentationCommand: ParsableCommand {
             return items
         }
         var real = try list(real, domain)
-        let kinds = Dictionary(grouping: real) { Domain(path: $0.path) }.mapValues(\.count)
         let domain =
-            try domain
-            ?? Domain(imageCount: kinds[.image] ?? 0, recordingCount: kinds[.audio] ?? 0)
+            try domain ?? Domain(of: real, hint: "say which with --domain image or --domain audio")
         var held = holdout.isEmpty ? [] : try list(holdout, domain)
         let test = real.filter { $0.split != "train" }
         if group == nil, test.count < real.count {

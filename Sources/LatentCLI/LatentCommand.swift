@@ -22,6 +22,7 @@ struct LatentCommand: ParsableCommand {
               latent calibrate -m photos.safetensors new-normal --in-place
               latent train photos --for augmentation -o drawing.safetensors
               latent augment -m drawing.safetensors photos -o more -n 1000
+              latent label --real labelled unlabelled > more.ndjson
               latent judge -m drawing.safetensors --real photos generated
               latent score -m photos.safetensors test | latent evaluate detection
               latent evaluate likelihood -m photos.safetensors held-out
@@ -40,7 +41,7 @@ struct LatentCommand: ParsableCommand {
         version: "latent " + LATENT_VERSION,
         subcommands: [
             CheckCommand.self, TrainCommand.self, ScoreCommand.self, CalibrateCommand.self,
-            AugmentCommand.self, JudgeCommand.self,
+            LabelCommand.self, AugmentCommand.self, JudgeCommand.self,
             EvaluateCommand.self, InspectCommand.self,
         ])
 

@@ -120,6 +120,8 @@ struct TrainCommand: ParsableCommand {
             hint: "name another folder, or use --force to write into it")
     }
 
+    private static let domainHint = "say which to train on with --domain image or --domain audio"
+
     /// The items to train on: those of the train split where there are splits.
     private func collect() throws -> ([Item], Domain, Inputs.Omissions) {
         let inputs = try input.inputs(
@@ -129,22 +131,24 @@ struct TrainCommand: ParsableCommand {
             items.removeAll { $0.split != "train" }
         }
         if let domain { return (items, domain, inputs.omissions) }
-        let kinds = Dictionary(grouping: items) { Domain(path: $0.path) }.mapValues(\.count)
-        let images = kinds[.image] ?? 0
-        let recordings = kinds[.audio] ?? 0
-        return (
-            items, try Domain(imageCount: images, recordingCount: recordings), inputs.omissions
-        )
+        return (items, try Domain(of: items, hint: Self.domainHint), inputs.omissions)
     }
 }
 
 extension Domain {
     /// The kind of the files where none was asked for; refuses data of both.
-    init(imageCount: Int, recordingCount: Int) throws(LatentError) {
+    init(of items: [Item], hint: String = "name folders of one kind") throws(LatentError) {
+        let kinds = Dictionary(grouping: items) { Domain(path: $0.path) }.mapValues(\.count)
+        try self.init(
+            imageCount: kinds[.image] ?? 0, recordingCount: kinds[.audio] ?? 0, hint: hint)
+    }
+
+    /// The same of files that were counted.
+    init(imageCount: Int, recordingCount: Int, hint: String) throws(LatentError) {
         guard imageCount == 0 || recordingCount == 0 else {
             throw LatentError(
                 .data, "the data hold \(imageCount) images and \(recordingCount) recordings",
-                hint: "say which to train on with --domain image or --domain audio")
+                hint: hint)
         }
         self = recordingCount > 0 ? .audio : .image
     }

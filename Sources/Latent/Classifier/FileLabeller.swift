@@ -1,0 +1,215 @@
+import Foundation
+import Torch
+
+/// Gives files without a class the class that a classifier of labelled files is sure of.
+///
+/// That is one round of self-training (Scudder 1965; "pseudo-labels" of Lee, ICML 2013 workshop):
+/// ``SmallClassifier`` is trained on the labelled files, varied by ``MapAugmentation`` at each step, a
+/// few times from other first weights, and the mean of their probabilities is what it is sure by. Differs:
+/// the files that are labelled are not trained on here; they are for whoever makes something of them.
+public final class FileLabeller {
+    /// How it is done.
+    public struct Configuration: Sendable {
+        /// Equal seeds give equal labels.
+        public var seed: UInt64 = 0
+        /// Trainings whose probabilities are averaged.
+        public var memberCount = 3
+        /// Parts of the labelled files, each of which is left out of one further training to see how
+        /// often labels are right.
+        public var foldCount = 3
+        /// Steps of each training.
+        public var stepCount = 600
+        /// Threads that read.
+        public var workerCount = 2
+
+        /// Makes the defaults.
+        public init() {}
+
+        /// Trainings in all.
+        var trainingCount: Int { memberCount + foldCount }
+    }
+
+    /// The class that a file most probably has.
+    public struct Verdict: Sendable, Equatable {
+        /// The class.
+        public let label: String
+        /// Of the class, 0…1, as the classifiers have it: near 1 it is too sure of itself.
+        public let probability: Double
+    }
+
+    /// A labelled file that was left out of training, and what was made of it.
+    private struct Check {
+        let verdict: Verdict
+        let label: String
+    }
+
+    /// The classes, sorted.
+    public let labels: [String]
+    /// Labelled files that were trained on.
+    public let realCount: Int
+    /// Labelled files that cannot be read.
+    public let failures: [ItemFailure]
+
+    private let view: SmallMapView
+    private let workerCount: Int
+    private let members: [SmallClassifier]
+    private let checks: [Check]
+
+    /// Learns the classes.
+    ///
+    /// - Parameters:
+    ///   - real: files with their classes, of two classes at least
+    ///   - domain: the kind of files
+    ///   - configuration: how it is done
+    ///   - device: where classifiers are trained
+    ///   - onProgress: called with the share of all that is done; throwing ends it
+    /// - Throws: ``LatentError`` `.data` for files without classes or of one class, or none that can be
+    ///   read; what `onProgress` throws; `TorchError`
+    /// - Complexity: six trainings of the small classifier
+    public init(
+        real: [Item], domain: Domain, configuration: Configuration = .init(),
+        device: Device = .cpu, onProgress: (Double) throws -> Void = { _ in }
+    ) throws {
+        let bare = real.count { $0.label == nil }
+        guard bare == 0 else {
+            throw LatentError(
+                .data, path: real.first { $0.label == nil }?.path,
+                "\(bare) of \(real.count) labelled files have no class",
+                hint: "put them into folders of their classes, or name a manifest with labels")
+        }
+        view = try SmallMapView(
+            of: Survey(of: real, domain: domain, threadCount: configuration.workerCount) { _, _ in
+            },
+            domain: domain)
+        let read = try MappedItems(
+            reading: real, view: view, threadCount: configuration.workerCount
+        ) { _, _ in try onProgress(0) }
+        failures = read.failures
+        realCount = read.count
+        labels = Set(read.items.compactMap(\.label)).sorted()
+        workerCount = configuration.workerCount
+        guard labels.count > 1 else {
+            throw LatentError(
+                .data, path: real.first?.path,
+                labels.isEmpty
+                    ? "none of the \(real.count) labelled files can be read"
+                    : "the \(read.count) labelled files are all of class \(labels[0])",
+                hint: "name files of two classes or more")
+        }
+        let names = labels
+        let codes = read.items.map { names.firstIndex(of: $0.label ?? "") ?? 0 }
+        let augmentation = MapAugmentation(domain: domain)
+        var done = 0
+        func trained(on places: [Int], seed: UInt64) throws -> SmallClassifier {
+            var knobs = SmallClassifier.Configuration()
+            knobs.stepCount = configuration.stepCount
+            knobs.seed = configuration.seed &+ seed
+            let classifier = try SmallClassifier(
+                shape: read.maps.shape, classCount: names.count, configuration: knobs,
+                device: device)
+            try classifier.train(
+                on: [
+                    .init(maps: read.maps.picked(places), codes: places.map { codes[$0] })
+                ],
+                varying: { augmentation(&$0, shape: $1, using: &$2) },
+                onStep: { step in
+                    let share = Double(step) / Double(configuration.stepCount)
+                    try onProgress((Double(done) + share) / Double(configuration.trainingCount))
+                })
+            done += 1
+            return classifier
+        }
+        members = try (0..<configuration.memberCount).map {
+            try trained(on: Array(codes.indices), seed: UInt64($0))
+        }
+        var checks: [Check] = []
+        let folds = Self.folds(of: codes, count: configuration.foldCount)
+        for fold in 0..<configuration.foldCount {
+            let rest = folds.indices.filter { folds[$0] != fold }
+            let left = folds.indices.filter { folds[$0] == fold }
+            guard !rest.isEmpty, !left.isEmpty else { continue }
+            let classifier = try trained(on: rest, seed: UInt64(configuration.memberCount + fold))
+            let verdicts = try Self.verdicts(
+                of: read.maps.picked(left), by: [classifier], labels: labels)
+            for (place, verdict) in zip(left, verdicts) {
+                checks.append(Check(verdict: verdict, label: names[codes[place]]))
+            }
+        }
+        self.checks = checks
+    }
+
+    /// Which part each file is of: of each class as many in each, as far as that goes.
+    private static func folds(of codes: [Int], count: Int) -> [Int] {
+        var folds = [Int](repeating: 0, count: codes.count)
+        var place = 0
+        for (_, members) in Dictionary(grouping: codes.indices, by: { codes[$0] })
+            .sorted(by: { $0.key < $1.key })
+        {
+            for index in members {
+                folds[index] = place % max(1, count)
+                place += 1
+            }
+        }
+        return folds
+    }
+
+    /// How it went with labelled files that were left out of training, each once: how many were sure
+    /// enough, and how many of these were right.
+    ///
+    /// One classifier that saw two thirds of the files is a little worse than those that label.
+    public func agreement(atLeast probability: Double) -> (sure: Int, right: Int, count: Int) {
+        let sure = checks.filter { $0.verdict.probability >= probability }
+        return (sure.count, sure.count { $0.verdict.label == $0.label }, checks.count)
+    }
+
+    /// Labels items, and hands each verdict on in their order.
+    ///
+    /// - Parameters:
+    ///   - items: consumed lazily, on reader threads
+    ///   - emit: called once for each item, on the calling thread
+    /// - Throws: what `emit` throws, and `TorchError`
+    public func label(
+        _ items: some Sequence<Item>, emit: (Item, Result<Verdict, ItemFailed>) throws -> Void
+    ) throws {
+        let reader = try view.reader(items, threadCount: workerCount)
+        var waiting: [(item: Item, failure: ItemFailed?)] = []
+        var maps = SmallMaps(shape: view.shape)
+        func flush() throws {
+            var next = try Self.verdicts(of: maps, by: members, labels: labels).makeIterator()
+            for (item, failure) in waiting {
+                if let failure {
+                    try emit(item, .failure(failure))
+                } else if let verdict = next.next() {
+                    try emit(item, .success(verdict))
+                }
+            }
+            waiting = []
+            maps = SmallMaps(shape: view.shape)
+        }
+        while let read = reader.next() {
+            switch read.content {
+            case .success(let content):
+                maps.append(try view.map(of: content.views[0]))
+                waiting.append((read.item, nil))
+            case .failure(let failed): waiting.append((read.item, failed))
+            }
+            if waiting.count == Self.groupSize { try flush() }
+        }
+        try flush()
+    }
+
+    private static let groupSize = 64
+
+    private static func verdicts(
+        of maps: SmallMaps, by members: [SmallClassifier], labels: [String]
+    ) throws -> [Verdict] {
+        let all = try members.map { try $0.probabilities(of: maps) }
+        return (0..<maps.count).map { row in
+            let means = labels.indices.map { code in
+                all.reduce(0) { $0 + Double($1[row * labels.count + code]) } / Double(all.count)
+            }
+            let best = means.indices.max { means[$0] < means[$1] } ?? 0
+            return Verdict(label: labels[best], probability: means[best])
+        }
+    }
+}

@@ -1,0 +1,178 @@
+import ArgumentParser
+import Foundation
+import Latent
+
+struct LabelCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "label",
+        abstract: "Label files by what a few labelled ones look like.",
+        discussion: """
+            Where labels are few and files are many: a small classifier learns the labelled files, and \
+            of the others those are listed that it is sure of, a line each with path, label and \
+            probability. The list is a manifest, which train, augment and evaluate read as DATA. How often \
+            such labels are right is said on standard error, of labelled files that were left out in turn.
+
+            EXAMPLES
+              latent label --real labelled unlabelled > more.ndjson
+              latent label --real labelled unlabelled --at-least 0.99 > surer.ndjson
+              latent train labelled more.ndjson --for augmentation -o drawing.safetensors
+              latent augment -m drawing.safetensors labelled more.ndjson -o set --multiply 3 \\
+                  --method deform --include-originals
+            """)
+
+    @OptionGroup var input: InputOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "Labelled files: folders of classes or manifests; may be given several times.",
+            valueName: "data"), completion: .file())
+    var real: [String]
+
+    @Option(
+        help: ArgumentHelp("Label files whose class is that probable.", valueName: "probability"))
+    var atLeast = 0.9
+
+    @Option(help: ArgumentHelp("Steps of each training of the classifier.", valueName: "n"))
+    var steps = 600
+
+    @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
+    var format: RowFormat?
+
+    @OptionGroup(title: "Machine") var machine: MachineOptions
+
+    func validate() throws {
+        try input.requireData()
+        guard !real.contains("-") else {
+            throw ValidationError("--real takes files, folders and manifests, not -.")
+        }
+        guard (0...1).contains(atLeast) else {
+            throw ValidationError("--at-least is \(atLeast); it must be 0 to 1.")
+        }
+        guard (1...100_000).contains(steps) else {
+            throw ValidationError("--steps is \(steps); it must be 1 to 100000.")
+        }
+    }
+
+    func run() throws {
+        let console = Console(quiet: machine.quiet)
+        var items = Array(try Inputs(real, domain: nil))
+        // As for train: test files are to be told by what is learned, not learned.
+        if items.contains(where: { $0.split == "train" }) {
+            items.removeAll { $0.split != "train" }
+        }
+        let domain = try Domain(of: items)
+        let inputs = try input.inputs(domain: domain)
+        let device = try machine.start()
+        let interruption = Interruption()
+        var configuration = FileLabeller.Configuration()
+        configuration.seed = machine.seed
+        configuration.stepCount = steps
+        configuration.workerCount = machine.readerCount
+        let startedAt = Date()
+        let labeller = try FileLabeller(
+            real: items, domain: domain, configuration: configuration, device: device
+        ) { share in
+            if interruption.isRequested {
+                throw LatentError(.interrupted, "interrupted while the labelled files were learned")
+            }
+            guard share > 0 else { return }
+            let left = Date().timeIntervalSince(startedAt) * (1 - share) / share
+            console.progress {
+                "learning \(items.count) labelled files: \(Int(share * 100)) % done, "
+                    + "\(Console.duration(left)) left"
+            }
+        }
+        console.clear()
+        for failure in labeller.failures {
+            console.warning("\(failure.item.path): \(failure.error.message)")
+        }
+        let found = labeller.agreement(atLeast: atLeast)
+        console.note(
+            "of \(found.count) labelled files, left out in turn, \(found.sure) would be labelled, "
+                + "\(found.right) of them rightly")
+        let output = StandardOutput()
+        let writer = LabelWriter(output, format: format ?? (output.isTerminal ? .table : .ndjson))
+        try writer.begin()
+        var counts: [String: Int] = [:]
+        var (fileCount, failedCount) = (0, 0)
+        try labeller.label(inputs) { item, result in
+            fileCount += 1
+            switch result {
+            case .success(let verdict):
+                if verdict.probability >= atLeast {
+                    counts[verdict.label, default: 0] += 1
+                    try writer.write(item, verdict)
+                }
+            case .failure(let failed):
+                failedCount += 1
+                console.warning("\(item.path): \(failed.error.message)")
+            }
+            if interruption.isRequested {
+                throw LatentError(.interrupted, "interrupted after \(fileCount) files")
+            }
+            console.progress { "looked at \(fileCount) files" }
+        }
+        console.clear()
+        try output.flush()
+        if let note = inputs.omissions.note { console.note(note) }
+        guard fileCount > 0 else {
+            throw LatentError(
+                .data, "no files to label were found", hint: "name files, or a folder that has some"
+            )
+        }
+        console.note(
+            "labelled \(counts.values.reduce(0, +)) of \(fileCount) files"
+                + (counts.isEmpty ? "" : ": " + Self.text(counts)))
+        guard failedCount + labeller.failures.count == 0 else {
+            if failedCount > 0 {
+                console.warning("\(failedCount) of \(fileCount) files cannot be read")
+            }
+            throw ExitStatus.badData
+        }
+    }
+
+    private static func text(_ counts: [String: Int]) -> String {
+        let sorted = counts.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+        return sorted.prefix(20).joined(separator: ", ")
+            + (sorted.count > 20 ? " and \(sorted.count - 20) classes more" : "")
+    }
+}
+
+/// Writes a line for each file that has been labelled (schema 1): a manifest.
+private struct LabelWriter {
+    private let output: StandardOutput
+    private let format: RowFormat
+
+    init(_ output: StandardOutput, format: RowFormat) {
+        self.output = output
+        self.format = format
+    }
+
+    func begin() throws {
+        switch format {
+        case .ndjson: break
+        case .csv, .tsv: try output.line(format.separated(["path", "label", "probability"]))
+        case .table: try output.line("probability".flushRight(11) + "  label  path")
+        }
+    }
+
+    /// Paths are absolute, as those of a manifest are taken to lie below its own folder.
+    func write(_ item: Item, _ verdict: FileLabeller.Verdict) throws {
+        let path = URL(fileURLWithPath: item.path).standardizedFileURL.path
+        switch format {
+        case .ndjson:
+            var line = JSONLine()
+            line.add("schema", 1)
+            line.add("path", path)
+            line.add("label", verdict.label)
+            line.add("probability", verdict.probability)
+            try output.line(line.text)
+        case .csv, .tsv:
+            try output.line(format.separated([path, verdict.label, "\(verdict.probability)"]))
+        case .table:
+            try output.line(
+                LatentCLI.format(verdict.probability, digits: 4).flushRight(11)
+                    + "  \(verdict.label.onOneLine.flushLeft(5))  \(item.path.onOneLine)")
+        }
+    }
+}

@@ -1,0 +1,62 @@
+import Foundation
+import Media
+import TestSupport
+import Testing
+import Torch
+
+@testable import Latent
+
+@Suite("Labels for files without")
+struct FileLabellerTests {
+    /// Images of bars that lie, or stand, on noise.
+    private func bars(
+        _ count: Int, in folder: TemporaryFolder, as name: String, seed: UInt64
+    ) throws -> [Item] {
+        var generator = Generator(seed: seed, 0)
+        return try ["lying", "standing"].flatMap { label in
+            _ = try folder.makeFolder("\(name)/\(label)")
+            return try (0..<count).map { index in
+                let place = 6 + Int(generator.next() % 20)
+                var pixels = (0..<32 * 32).map { _ in 0.2 * generator.uniform() }
+                for step in 0..<32 * 4 {
+                    let (along, across) = (step / 4, place + step % 4)
+                    pixels[label == "lying" ? across * 32 + along : along * 32 + across] += 0.7
+                }
+                let path = folder / "\(name)/\(label)/\(index).png"
+                let image = Image(
+                    width: 32, height: 32, channelCount: 1, bitDepth: 16,
+                    samples: pixels.map { UInt16($0 * 65535) })
+                try FileBytes.write(try image.pngData(), to: path, overwrite: false)
+                return Item(path: path, relativePath: "\(index).png", label: label, split: nil)
+            }
+        }
+    }
+
+    @Test(
+        "files that look like labelled ones get their class, and how often that is right is known")
+    func labels() throws {
+        let folder = try TemporaryFolder()
+        let real = try bars(6, in: folder, as: "real", seed: 1)
+        let others = try bars(8, in: folder, as: "others", seed: 2)
+        var configuration = FileLabeller.Configuration()
+        configuration.memberCount = 1
+        configuration.foldCount = 2
+        configuration.stepCount = 25
+        var shares: [Double] = []
+        let labeller = try FileLabeller(
+            real: real, domain: .image, configuration: configuration
+        ) { shares.append($0) }
+        #expect(labeller.labels == ["lying", "standing"] && labeller.realCount == 12)
+        #expect(shares.last == 1 && zip(shares, shares.dropFirst()).allSatisfy { $0 <= $1 })
+        var right = 0
+        try labeller.label(others) { item, result in
+            right += try result.get().label == item.label ? 1 : 0
+        }
+        #expect(right >= 15)
+        let all = labeller.agreement(atLeast: 0)
+        #expect(all.sure == 12 && all.count == 12 && all.right >= 10)
+        #expect(labeller.agreement(atLeast: 1.1) == (0, 0, 12))
+        let sure = labeller.agreement(atLeast: 0.7)
+        #expect(sure.right <= sure.sure && sure.sure <= 12)
+    }
+}
