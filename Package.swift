@@ -57,7 +57,13 @@ let package = Package(
             exclude: ["bench.py", "bootstrap.sh", "peers.py", "whole.py", "instructions.py"]),
 
         .target(name: "TestSupport", path: "Tests/TestSupport"),
-        .testTarget(name: "TorchTests", dependencies: ["Torch", "TestSupport"]),
+        // The kernels of CTorch by themselves, with tiles in plain C++.
+        .target(
+            name: "KernelTesting", dependencies: ["CTorch"], path: "Tests/KernelTesting",
+            cxxSettings: [
+                .headerSearchPath("../../Sources/CTorch/Kernels"), .unsafeFlags(["-O2"]),
+            ]),
+        .testTarget(name: "TorchTests", dependencies: ["Torch", "TestSupport", "KernelTesting"]),
         .testTarget(name: "MediaTests", dependencies: ["Media", "TestSupport"]),
         .testTarget(name: "LatentTests", dependencies: ["Latent", "TestSupport"]),
         .testTarget(name: "LatentCLITests", dependencies: ["Latent", "LatentCLI", "TestSupport"]),

@@ -39,8 +39,8 @@ public enum Runtime {
     /// The number of threads that one operation may use.
     public static var threadCount: Int { Int(LTThreadCount()) }
 
-    /// Whether this processor multiplies bfloat16 in vectors (AVX-512 BF16), so that it takes half the
-    /// time that float32 does.
+    /// Whether this processor multiplies bfloat16, in vectors (AVX-512 BF16) or in tiles (AMX) too, so that
+    /// it takes half the time that float32 does, or less.
     public static var multipliesBFloat16: Bool { LTHasBFloat16() }
 
     /// Prepares libtorch for this process.

@@ -21,14 +21,13 @@ LT_BF16 inline __m512i pairs_of(__m512 even, __m512 odd) {
 /// columns of 16 pairs at a time.
 LT_BF16 void pack_along_depth(const float *weights, int depth, int64_t tap_stride,
                               int64_t column_stride, Panels &panels) {
-    const int64_t tap_size = static_cast<int64_t>(panels.depth) * Panels::width;
     for (int column = 0; column < panels.columns; column += 16) {
         const int columns = std::min(16, panels.columns - column);
         for (int tap = 0; tap < panels.taps; ++tap) {
             const float *from = weights + tap * tap_stride + column * column_stride;
             BFloat16 *out = panels.values.data() +
                             (static_cast<int64_t>(column / Panels::width) * panels.taps + tap) *
-                                tap_size +
+                                panels.size() +
                             column % Panels::width * 2;
             for (int k = 0; k < depth; k += 32, out += 32 * Panels::width) {
                 const int left = std::min(32, depth - k);
@@ -58,21 +57,19 @@ LT_BF16 Panels pack(const float *weights, int taps, int depth, int columns, int6
     panels.taps = taps;
     panels.depth = (depth + 1) / 2 * 2;
     panels.columns = columns;
-    panels.values.assign(static_cast<size_t>(panels.blocks()) * taps * panels.depth * Panels::width,
-                         0);
+    panels.values.assign(static_cast<size_t>(panels.blocks()) * taps * panels.size(), 0);
     if (depth_stride == 1) {
         pack_along_depth(weights, depth, tap_stride, column_stride, panels);
         return panels;
     }
     // Vectors go along taps or columns, whichever lie side by side in memory.
     const bool along_taps = tap_stride == 1 && taps > 1;
-    const int64_t tap_size = static_cast<int64_t>(panels.depth) * Panels::width;
     const int lanes = along_taps ? taps : columns;
     const int64_t lane_stride = along_taps ? 1 : column_stride;
     const __m512i counted = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m512i from = _mm512_mullo_epi32(counted, _mm512_set1_epi32((int)lane_stride));
     // In pairs of numbers: to the next panel.
-    const __m512i to = _mm512_mullo_epi32(counted, _mm512_set1_epi32((int)(tap_size / 2)));
+    const __m512i to = _mm512_mullo_epi32(counted, _mm512_set1_epi32((int)(panels.size() / 2)));
     for (int outer = 0; outer < (along_taps ? columns : taps); ++outer) {
         for (int k = 0; k < depth; k += 2) {
             for (int lane = 0; lane < lanes; lane += 16) {
@@ -88,7 +85,7 @@ LT_BF16 Panels pack(const float *weights, int taps, int depth, int columns, int6
                 };
                 BFloat16 *out = panels.values.data() +
                                 (static_cast<int64_t>(column / Panels::width) * taps + tap) *
-                                    tap_size +
+                                    panels.size() +
                                 (k / 2 * Panels::width + column % Panels::width) * 2;
                 __m512i pairs =
                     pairs_of(read(first, mask),

@@ -1,27 +1,41 @@
 #include "Products.hpp"
 
-#include <cstdlib>
-#include <cstring>
+#include "TileProducts.hpp"
+#include "VectorProducts.hpp"
 
 namespace lt::products {
 
 #if defined(__x86_64__)
 
-bool available() {
-    // What keeps libtorch from AVX-512 keeps these kernels from it: a machine without is tried by one
-    // switch.
-    static const bool is_allowed = [] {
-        const char *capability = std::getenv("ATEN_CPU_CAPABILITY");
-        return capability == nullptr || std::strncmp(capability, "avx512", 6) == 0;
-    }();
-    return is_allowed && __builtin_cpu_supports("avx512bf16") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+Units units() {
+    static const Units found = !vectors::available() ? Units::none
+                               : tiles::available()  ? Units::tiles
+                                                     : Units::vectors;
+    return found;
+}
+
+template <typename Element>
+void multiply(const BFloat16 *source, const Panels &panels, const float *bias, bool rectified,
+              const Links &links, int rows, Element *destination) {
+    (units() == Units::tiles ? tiles::multiply<Element> : vectors::multiply<Element>)(
+        source, panels, bias, rectified, links, rows, destination);
+}
+
+template void multiply(const BFloat16 *, const Panels &, const float *, bool, const Links &, int,
+                       BFloat16 *);
+template void multiply(const BFloat16 *, const Panels &, const float *, bool, const Links &, int,
+                       float *);
+
+void weight_gradient(const BFloat16 *source_pairs, const BFloat16 *slope_pairs, const Links &links,
+                     int taps, int pairs, int depth, int columns, float *gradient) {
+    (units() == Units::tiles ? tiles::weight_gradient : vectors::weight_gradient)(
+        source_pairs, slope_pairs, links, taps, pairs, depth, columns, gradient);
 }
 
 #else
 
-// Other processors have none of this: nothing is called where `available` says so.
-bool available() { return false; }
+// Other processors have none of this: nothing is called where `units` says so.
+Units units() { return Units::none; }
 Panels pack(const float *, int, int, int, int64_t, int64_t, int64_t) { return {}; }
 template <typename Element>
 void multiply(const BFloat16 *, const Panels &, const float *, bool, const Links &, int, Element *) {}

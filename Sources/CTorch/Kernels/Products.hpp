@@ -8,15 +8,23 @@
 // out instead of padded. The same holds for the transpose, for the gradients of both, and, with one
 // place and one tap, for a linear layer. Which places take part, and by which tap, is a list of links.
 
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 namespace lt::products {
 
 using BFloat16 = uint16_t;
 
-/// Whether this processor multiplies bfloat16 as these functions do (AVX-512 BF16).
-bool available();
+/// What products are made of: the vectors of AVX-512 BF16, or, where there are any, the tiles of AMX.
+enum class Units { none, vectors, tiles };
+
+/// The best that this processor has, and that nothing keeps libtorch from.
+Units units();
+
+/// Whether this processor multiplies bfloat16 as these functions do.
+inline bool available() { return units() != Units::none; }
 
 /// A convolution with square kernels, or its transpose.
 struct Geometry {
@@ -45,6 +53,22 @@ struct Links {
 /// From input to output places, or back.
 Links links(const Geometry &geometry, bool to_output);
 
+/// Gives vectors memory that begins with a line of the cache, so that rows of 64 bytes are one line each.
+template <typename Element>
+struct Lined {
+    using value_type = Element;
+    static constexpr std::align_val_t line{64};
+
+    Lined() = default;
+    template <typename Other>
+    Lined(const Lined<Other> &) {}
+    Element *allocate(size_t count) {
+        return static_cast<Element *>(::operator new(count * sizeof(Element), line));
+    }
+    void deallocate(Element *first, size_t) { ::operator delete(first, line); }
+    bool operator==(const Lined &) const { return true; }
+};
+
 /// Weights [tap][depth][columns] as the products read them: blocks of 32 columns, pairs of rows.
 struct Panels {
     static constexpr int width = 32;
@@ -52,11 +76,13 @@ struct Panels {
     int taps = 0;
     int depth = 0;  // even
     int columns = 0;
-    std::vector<BFloat16> values;
+    std::vector<BFloat16, Lined<BFloat16>> values;
 
     int blocks() const { return (columns + width - 1) / width; }
+    /// Numbers of a tap in a block: the depth, and zeros up to a multiple of 32, which tiles read.
+    int64_t size() const { return static_cast<int64_t>(depth + 31) / 32 * 32 * width; }
     const BFloat16 *at(int block, int tap) const {
-        return values.data() + (static_cast<int64_t>(block) * taps + tap) * depth * width;
+        return values.data() + (static_cast<int64_t>(block) * taps + tap) * size();
     }
 };
 

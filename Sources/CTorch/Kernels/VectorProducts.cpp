@@ -1,16 +1,28 @@
-#include "Products.hpp"
+#include "VectorProducts.hpp"
 
 #if defined(__x86_64__)
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
 #include "Team.hpp"
 #include "Vectors.hpp"
 
-namespace lt::products {
+namespace lt::products::vectors {
+
+bool available() {
+    // What keeps libtorch from AVX-512 keeps these kernels from it: a machine without is tried by one
+    // switch.
+    static const bool is_allowed = [] {
+        const char *capability = std::getenv("ATEN_CPU_CAPABILITY");
+        return capability == nullptr || std::strncmp(capability, "avx512", 6) == 0;
+    }();
+    return is_allowed && __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
 
 namespace {
 
@@ -232,6 +244,6 @@ void weight_gradient(const BFloat16 *source_pairs, const BFloat16 *slope_pairs, 
     in_parallel(static_cast<int64_t>(taps) * parts, body);
 }
 
-}  // namespace lt::products
+}  // namespace lt::products::vectors
 
 #endif

@@ -37,7 +37,7 @@ LTStatus LTUseDeterministicAlgorithms(void);
 /// Makes matrix products and convolutions of this thread work in bfloat16 (libtorch's autocast);
 /// gives whether they did.
 bool LTSetBFloat16(bool enabled);
-/// Whether the processor multiplies bfloat16 in vectors, so that layers are made of our products.
+/// Whether the processor multiplies bfloat16, so that layers are made of our products.
 bool LTHasBFloat16(void);
 
 // Creation, host copies, properties
