@@ -92,8 +92,9 @@ struct ScoreCommand: ParsableCommand {
         }
         try sharding.refuse(rule.fdr != nil, "--fdr", "is a verdict on all files at once")
         try sharding.refuse(summary, "--summary", "is of all files at once")
-        if let draws, !(1...1_000_000).contains(draws) {
-            throw ValidationError("--draws is \(draws); it must be 1 to 1000000.")
+        if let draws, !ModelRecord.drawCounts.contains(draws) {
+            throw ValidationError(
+                "--draws is \(draws); it must be 1 to \(ModelRecord.drawCounts.upperBound).")
         }
     }
 

@@ -348,7 +348,7 @@ struct TrainingOptions: ParsableArguments {
     func validate() throws {
         for (value, name, allowed) in [
             (epochs, "--epochs", 1...1_000_000), (batch, "--batch", 1...65_536),
-            (patience, "--patience", 0...1_000_000), (draws, "--draws", 1...1_000_000),
+            (patience, "--patience", 0...1_000_000), (draws, "--draws", ModelRecord.drawCounts),
             (regretSteps, "--regret-steps", 1...10_000),
             (deformSteps, "--deform-steps", 0...1_000_000),
             (flowSteps, "--flow-steps", 0...1_000_000), (members, "--members", 1...100),

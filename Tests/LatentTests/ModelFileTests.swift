@@ -127,6 +127,14 @@ import Torch
             ("\"stride\":4", "\"stride\":-4"), ("\"widths\":[3]", "\"widths\":[]"),
             ("\"likelihood\":\"gaussian\"", "\"likelihood\":\"cauchy\""),
             ("\"drawCount\":4", "\"drawCount\":\"4\""),
+            ("\"drawCount\":4", "\"drawCount\":1000000"),
+            ("\"drawCount\":4", "\"drawCount\":-4"),
+            ("\"outputSize\":[8,8]", "\"outputSize\":[60000,60000]"),
+            ("\"outputSize\":[8,8]", "\"outputSize\":[8]"),
+            ("\"outputBitDepth\":8", "\"outputBitDepth\":4096"),
+            ("\"channelCount\":1,\"height\":8", "\"channelCount\":64,\"height\":4096"),
+            ("\"background\":0", "\"background\":7"),
+            (":[-7,", ":[7,"), ("\"falseAlarmRate\":0.05", "\"falseAlarmRate\":5"),
         ])
     func inconsistentRecord(old: String, new: String) throws {
         let bytes = try altered {
@@ -150,7 +158,43 @@ import Torch
             let error = try #require(throws: LatentError.self) {
                 _ = try reading(bytes).get().model(on: .cpu)
             }
-            #expect(error.code == .model)
+            #expect(error.code == .model && error.path == folder / "m.safetensors")
+        }
+    }
+
+    @Test("numbers that are not finite are refused by name", arguments: [Float.nan, .infinity])
+    func notFinite(value: Float) throws {
+        for name in ["likelihood.log_scale", "decoder.0.bias"] {
+            let bytes = try altered { contents in
+                guard let old = contents.tensors[name] else { return }
+                contents.tensors[name] = HostTensor(
+                    shape: old.shape, values: [value] + old.values.dropFirst())
+            }
+            let error = try #require(try error(bytes))
+            #expect(error.code == .model && error.path == folder / "m.safetensors")
+            #expect(error.message.contains(name), "\(error)")
+        }
+    }
+
+    @Test("fitted numbers of another shape are refused with the file's name")
+    func fittedNumbers() throws {
+        for (path, shape) in [
+            ("score.residual.precision", [63]), ("score.latent.mean", [2]),
+            ("density.0.weights", [1]), ("flow.location", [2]),
+        ] {
+            let bytes = try altered {
+                $0.tensors[path] = HostTensor(
+                    shape: shape, values: [Float](repeating: 1, count: shape[0]))
+            }
+            let file = try reading(bytes).get()
+            let error = try #require(throws: LatentError.self) {
+                if path.hasPrefix("score") { _ = try file.views(on: .cpu) }
+                let model = try file.model(on: .cpu)
+                let method: LatentSampling = path.hasPrefix("flow") ? .flow : .density
+                _ = try Augmenter(
+                    file: file, model: model, configuration: .init(method: method, count: 1))
+            }
+            #expect(error.code == .model && error.path == folder / "m.safetensors", "\(error)")
         }
     }
 

@@ -19,6 +19,13 @@ public struct Calibration: Codable, Sendable, Equatable {
         self.falseAlarmRate = falseAlarmRate
     }
 
+    /// Whether they can be what was fitted: finite, and in order.
+    var isAscending: Bool {
+        scoresByKind.values.allSatisfy { scores in
+            scores.allSatisfy(\.isFinite) && zip(scores, scores.dropFirst()).allSatisfy { $0 <= $1 }
+        }
+    }
+
     /// The calibration scores of a kind, ascending.
     public func scores(_ kind: ScoreKind) -> [Double] { scoresByKind[kind.rawValue] ?? [] }
 

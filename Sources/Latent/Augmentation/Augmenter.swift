@@ -79,7 +79,7 @@ public final class Augmenter {
         guard file.record.preprocessing.isInvertible else {
             let name = file.record.preprocessing.viewName
             throw LatentError(
-                .usage,
+                .usage, path: file.path,
                 "a model for detection: it reads \(name), which cannot be turned back into files",
                 hint: "train one with --for augmentation")
         }
@@ -89,32 +89,33 @@ public final class Augmenter {
             configuration.method == .transform
             ? .whole(preprocessing.domain) : .windows(preprocessing)
         self.configuration = configuration
-        density = configuration.method == .density ? try LatentDensity(file) : nil
+        density =
+            configuration.method == .density ? try file.naming { try LatentDensity(file) } : nil
         guard configuration.method != .density || density != nil else {
             throw LatentError(
-                .usage, "the model has no density of its latents",
+                .usage, path: file.path, "the model has no density of its latents",
                 hint: "use --method prior, or train again with --for augmentation")
         }
-        flow = configuration.method == .flow ? try LatentFlow(file) : nil
+        flow = configuration.method == .flow ? try file.naming { try LatentFlow(file) } : nil
         guard configuration.method != .flow || flow != nil else {
             throw LatentError(
-                .usage, "the model has no flow of its latents",
+                .usage, path: file.path, "the model has no flow of its latents",
                 hint:
                     "train again with --for augmentation --flow-steps \(LatentFlow.usualStepCount), or "
                     + "use --method \(file.hasDensity ? "density" : "prior")")
         }
         guard configuration.method != .vamp || model.pseudoInputs != nil else {
             throw LatentError(
-                .usage,
+                .usage, path: file.path,
                 "the model has no pseudo-inputs: it was trained with --objective "
                     + "\(model.configuration.objective.kind.rawValue)",
                 hint: "train with --objective vamp, or use --method "
                     + "\(file.hasDensity ? "density" : "prior")")
         }
-        deformer = configuration.method == .deform ? try Deformer(file) : nil
+        deformer = configuration.method == .deform ? try file.naming { try Deformer(file) } : nil
         guard configuration.method != .deform || deformer != nil else {
             throw LatentError(
-                .usage, "the model has no deformations",
+                .usage, path: file.path, "the model has no deformations",
                 hint: "train again with --for augmentation, on whole images or short recordings, "
                     + "two or more of a class; or use another --method")
         }
@@ -125,7 +126,7 @@ public final class Augmenter {
         }
         let movesLabels =
             configuration.method.movesPosteriors && !configuration.assignments.isEmpty
-        labelMeans = movesLabels ? try LabelMeans(file) : nil
+        labelMeans = movesLabels ? try file.naming { try LabelMeans(file) } : nil
         labelling = try Labelling(
             density == nil && flow == nil && labelMeans == nil
                 ? model.configuration.conditioning : LatentDensity.groups(of: file.record),

@@ -13,6 +13,16 @@ public struct PixelView: Codable, Sendable, Equatable {
     /// Makes a view.
     public init(channelCount: Int) { self.channelCount = channelCount }
 
+    /// Checks what a model file may have got wrong.
+    func validate() throws(LatentError) {
+        guard channelCount == 1 || channelCount == 3, (0...1).contains(background) else {
+            throw LatentError(
+                .model,
+                "pixels in \(channelCount) channels over \(background); expected 1 or 3, over 0 to 1"
+            )
+        }
+    }
+
     /// The features of an image, and what was converted.
     public func features(of image: Image) -> (FeatureMap, SourceDescription) {
         var source = SourceDescription()

@@ -73,7 +73,20 @@ public struct Preprocessing: Codable, Sendable, Equatable {
             throw LatentError(.model, "a window stride of \(windowing.stride); expected 1 or more")
         }
         try transform?.validate()
-        if case .logMel(let view) = view {
+        switch view {
+        case .pixels(let view):
+            try view.validate()
+            // What an image is resized to before cells are made of it.
+            let count =
+                windowing.height * windowing.width * cellSide * cellSide * view.channelCount
+            guard windowing.mode != .whole || count <= Self.featureLimit else {
+                throw LatentError(
+                    .model,
+                    "images would be resized to \(windowing.height * cellSide)×"
+                        + "\(windowing.width * cellSide); at most \(Self.featureLimit) values are "
+                        + "made of one", hint: "use a smaller --size")
+            }
+        case .logMel(let view):
             try view.validate()
             let side = cellSide
             guard windowing.height == (view.melCount + side - 1) / side, windowing.mode == .frames

@@ -71,7 +71,7 @@ public struct Conditioning: Codable, Sendable, Equatable {
                         + "\(Self.valueLimit)", hint: "condition on classes, not on names of files")
             }
         }
-        guard
+        guard !attributes.isEmpty, Set(names).count == names.count, !combinations.isEmpty,
             combinations.allSatisfy({ codes in
                 codes.count == attributes.count
                     && zip(codes, attributes).allSatisfy { $1.values.indices.contains($0) }

@@ -35,12 +35,13 @@ public struct ModelRecord: Codable, Sendable, Equatable {
 
         func validate() throws(LatentError) {
             try configuration.validate()
-            try preprocessing.validate()
             let windowing = preprocessing.windowing
-            guard configuration.height == windowing.height,
-                configuration.width == windowing.width,
-                configuration.channelCount == preprocessing.channelCount
-            else { throw LatentError(.model, "the windows do not fit the network") }
+            let misfit = LatentError(.model, "the windows do not fit the network")
+            // Sides first: what follows multiplies them.
+            guard configuration.height == windowing.height, configuration.width == windowing.width
+            else { throw misfit }
+            try preprocessing.validate()
+            guard configuration.channelCount == preprocessing.channelCount else { throw misfit }
         }
     }
 
@@ -102,6 +103,10 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     /// Networks of each view.
     public var members: Int { memberCount ?? 1 }
 
+    /// Draws that may be asked for: of more, the standard error is less than a hundredth of one draw's
+    /// deviation, and a file that asks for more would only keep the machine busy.
+    public static let drawCounts = 1...10_000
+
     /// Steps that `regret` takes.
     var regretSteps: Int { regretStepCount ?? LikelihoodRegret.defaultStepCount }
 
@@ -121,15 +126,18 @@ public struct ModelRecord: Codable, Sendable, Equatable {
         func check(_ isRight: Bool, _ what: String) throws(LatentError) {
             if !isRight { throw LatentError(.model, "the model's record has \(what)") }
         }
-        try check((1...1_000_000).contains(drawCount), "\(drawCount) draws")
+        try check(Self.drawCounts.contains(drawCount), "\(drawCount) draws")
         try check((1...DetectorView.memberLimit).contains(members), "\(members) members")
         try check(
             LikelihoodRegret.stepCountRange.contains(regretSteps), "\(regretSteps) steps of regret")
         try scoreKind.check(configuration)
         let rate = calibration.falseAlarmRate
         try check(rate > 0 && rate < 1, "a false-alarm rate of \(rate)")
+        let groups = (calibrationGroups?.groups ?? [:]).values
         try check(
-            (calibrationGroups?.groups ?? [:]).values.allSatisfy { $0.falseAlarmRate == rate },
+            ([calibration] + groups).allSatisfy(\.isAscending), "scores that do not ascend")
+        try check(
+            groups.allSatisfy { $0.falseAlarmRate == rate },
             "groups of other false-alarm rates")
         try check(
             (calibrationHistory ?? []).count <= Recalibration.historyLimit,
@@ -171,6 +179,8 @@ public struct ModelFile: Sendable {
     public var record: ModelRecord
     /// Weights by path.
     public var weights: [String: HostTensor]
+    /// The file that it was read from, as the caller named it; what is found to be wrong later names it.
+    private(set) var path: String?
 
     static let format = "latent-model"
     static let formatVersion = 3
@@ -273,7 +283,9 @@ public struct ModelFile: Sendable {
     public static func read(_ path: String) throws -> Loaded {
         let bytes = try FileBytes.read(path, maximumByteCount: 4 << 30)
         do {
-            return Loaded(file: try ModelFile(decoding: bytes), hash: ContentHash(of: bytes))
+            var file = try ModelFile(decoding: bytes)
+            file.path = path
+            return Loaded(file: file, hash: ContentHash(of: bytes))
         } catch let error as TorchError {
             throw LatentError(
                 .model, path: path, error.message,
@@ -310,8 +322,24 @@ public struct ModelFile: Sendable {
             throw LatentError(
                 .model, "the record is of a larger network than the file has weights for")
         }
+        for (name, tensor) in contents.tensors.sorted(by: { $0.key < $1.key })
+        where !tensor.isFinite {
+            throw LatentError(
+                .model, "\(name) has numbers that are not finite", hint: "train the model again")
+        }
         self.record = record
         weights = contents.tensors
+    }
+
+    /// Makes something of the file, and says of which file what does not fit together.
+    ///
+    /// - Throws: what `body` does; errors of the model with the file's path
+    func naming<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as LatentError where error.code == .model && error.path == nil {
+            throw LatentError(.model, path: path, error.message, hint: error.hint)
+        }
     }
 
     /// Whether it says where the latents of the training files lie, for ``LatentSampling/density``.
@@ -371,11 +399,17 @@ public struct ModelFile: Sendable {
 
     /// Builds the model on a device; of several views, or members, the first.
     public func model(on device: Device) throws -> VAE {
-        try model(record.configuration, weights: weights(ofView: 0), on: device)
+        try naming {
+            try model(record.configuration, weights: weights(ofView: 0), on: device)
+        }
     }
 
     /// Builds all views on a device.
     func views(on device: Device) throws -> [DetectorView] {
+        try naming { try builtViews(on: device) }
+    }
+
+    private func builtViews(on device: Device) throws -> [DetectorView] {
         try record.views.enumerated().map { index, view in
             let members = try (0..<record.members).map { member in
                 let weights = weights(ofView: index, member: member)

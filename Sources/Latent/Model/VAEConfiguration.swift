@@ -58,6 +58,9 @@ public struct VAEConfiguration: Codable, Sendable, Equatable {
     /// Length of the labels as one-hot vectors, 0 without them.
     var conditionCount: Int { conditioning?.count ?? 0 }
 
+    /// Values of a window, at most: 256 MB.
+    private static let elementLimit = 1 << 26
+
     /// Checks what a file or a flag may have got wrong.
     ///
     /// - Throws: ``LatentError`` with code `.usage`, expected against found
@@ -72,6 +75,12 @@ public struct VAEConfiguration: Codable, Sendable, Equatable {
         }
         guard (1...4096).contains(height), (1...4096).contains(width) else {
             throw LatentError(.usage, "window of \(height)×\(width); sides must be 1 to 4096")
+        }
+        guard elementCount <= Self.elementLimit else {
+            throw LatentError(
+                .usage,
+                "a window of \(channelCount)×\(height)×\(width) has \(elementCount) values; at most "
+                    + "\(Self.elementLimit) are read at once", hint: "use a smaller --size")
         }
         guard (1...4096).contains(latentCount) else {
             throw LatentError(.usage, "\(latentCount) latent dimensions; expected 1 to 4096")

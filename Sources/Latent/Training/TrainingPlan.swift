@@ -163,6 +163,12 @@ struct TrainingPlan {
             if let count = request.mapChannelCount { model.mapChannelCount = count }
             model.conditioning = conditioning
             try model.validate()
+            // What could not be read back is not trained.
+            do throws(LatentError) {
+                try preprocessing.validate()
+            } catch {
+                throw LatentError(.usage, error.message, hint: error.hint)
+            }
             let isGrid = preprocessing.windowing.mode == .grid
             return ViewPlan(
                 model: model, preprocessing: preprocessing,

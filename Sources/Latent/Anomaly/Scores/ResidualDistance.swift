@@ -25,9 +25,9 @@ struct ResidualDistance: FittedScore {
     init?(tensors: [String: HostTensor], shape: WindowShape, latentCount: Int, on device: Device)
         throws
     {
-        guard let precision = tensors["precision"], precision.shape == [shape.elementCount] else {
-            return nil
-        }
+        guard let precision = tensors["precision"], precision.shape == [shape.elementCount],
+            precision.values.allSatisfy({ $0 > 0 })
+        else { return nil }
         self.precision = try Tensor(precision.values, shape: precision.shape).to(device)
     }
 
