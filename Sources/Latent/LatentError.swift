@@ -45,7 +45,8 @@ public struct LatentError: Error, CustomStringConvertible, Sendable {
 
     /// `path: message; hint`.
     public var description: String {
-        (path.map { "\($0): " } ?? "") + message + (hint.map { "; \($0)" } ?? "")
+        (path.map { "\($0.isEmpty ? "''" : $0): " } ?? "") + message
+            + (hint.map { "; \($0)" } ?? "")
     }
 }
 

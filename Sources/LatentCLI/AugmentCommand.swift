@@ -19,21 +19,24 @@ struct AugmentCommand: ParsableCommand {
             EXAMPLES
               latent train photos --for augmentation -o drawing.safetensors
               latent augment -m drawing.safetensors photos -o more -n 1000
-              latent augment -m drawing.safetensors photos -o even --balance --include-originals
-              latent augment -m drawing.safetensors photos -o few --counts cat=100,dog=20 --dry-run
+              latent augment -m m.safetensors photos -o even --balance --include-originals
+              latent augment -m m.safetensors photos -o few --counts cat=9,dog=2 --dry-run
               latent augment -m drawing.safetensors -o dreams -n 100 --method prior
               latent augment -m m.safetensors -o drawn -n 500 --method flow
               latent augment -m m.safetensors photos -o between -n 500 --method interpolate
-              latent augment -m m.safetensors photos -o beyond -n 500 --method extrapolate --lambda 0.3
+              latent augment -m m.safetensors photos -o beyond -n 500 \\
+                  --method extrapolate --lambda 0.3
               latent augment -m m.safetensors photos -o changed -n 500 --method deform
-              latent augment -m m.safetensors faces -o smiling -n 500 --toward smiles --away-from frowns
-              latent augment -m m.safetensors words.csv -o theo -n 500 --toward speaker=theo
+              latent augment -m m.safetensors faces -o smiling -n 500 \\
+                  --toward smiles --away-from frowns
+              latent augment -m m.safetensors words.csv -o t -n 500 --toward speaker=theo
               latent augment -m m.safetensors photos -o best -n 500 --method auto
               latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
               latent augment photos -o classic -n 5000 --transform classic
               latent augment photos -o bent -n 5000 --transform flip-x,classic,elastic=0.05
               latent augment -m m.safetensors photos -o more -n 1000 --transform classic
-              latent augment words -o noisy -n 500 --transform snr=0..20 --noise kitchen --noise pink
+              latent augment words -o noisy -n 500 \\
+                  --transform snr=0..20 --noise kitchen --noise pink
             """)
 
     @Option(
@@ -47,7 +50,7 @@ struct AugmentCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "dir"))
     var output: String
 
-    @OptionGroup(title: "How many") var amount: AmountOptions
+    @OptionGroup var amount: AmountOptions
 
     @Flag(
         help: """
@@ -119,10 +122,10 @@ struct AugmentCommand: ParsableCommand {
             """
             Labels that the new files are to have; without it those of their parents, or all that \
             training saw in turn. Latents of parents are moved to where files of these labels lie.
-            """, valueName: "name=value,…"))
+            """, valueName: "name=value,…"), transform: LabelList.read)
     var condition: LabelList?
 
-    @OptionGroup(title: "Attributes") var attribute: DirectionOptions
+    @OptionGroup var attribute: DirectionOptions
 
     @Option(
         help: """
@@ -131,13 +134,13 @@ struct AugmentCommand: ParsableCommand {
             """)
     var encoding: WAVEncoding?
 
-    @OptionGroup(title: "Transforms") var transforming: TransformOptions
+    @OptionGroup var transforming: TransformOptions
 
     @Option(
         help: RejectList.help(
             usual:
                 "all but duplicates, as far as DATA tell, and but copies of what posterior and deform change"
-        ))
+        ), transform: RejectList.read)
     var reject: RejectList?
 
     @Flag(
@@ -149,9 +152,10 @@ struct AugmentCommand: ParsableCommand {
 
     @OptionGroup var sharding: ShardOptions
 
-    @OptionGroup(title: "Machine") var machine: MachineOptions
+    @OptionGroup var machine: MachineOptions
 
     func validate() throws {
+        try checkName(output, "-o")
         let countsData = amount.amount.countsRealItems
         if input.data.isEmpty, countsData || includeOriginals {
             throw ValidationError(
@@ -172,7 +176,7 @@ struct AugmentCommand: ParsableCommand {
             throw ValidationError("--spread is \(spread); it must be 0 to 100.")
         }
         if let method, method.parentCount == 0, !input.data.isEmpty, !includeOriginals,
-            reject?.filters.needsRealItems != true,
+            !filters(for: method).needsRealItems,
             [amount.number != nil, !amount.counts.isEmpty].contains(true)
         {
             throw ValidationError(
@@ -286,6 +290,10 @@ struct AugmentCommand: ParsableCommand {
             parents.removeAll { $0.split != "train" }
         }
         let domain = try loaded?.file.record.preprocessing.domain ?? Domain(of: parents)
+        guard encoding == nil || domain == .audio else {
+            throw LatentError(
+                .usage, "--encoding is of recordings, and these are images", hint: "leave it out")
+        }
         let transforms = try transforming.transforms(of: domain)
         if let note = inputs.omissions.note { console.note(note) }
         guard input.data.isEmpty || !parents.isEmpty else {

@@ -26,13 +26,16 @@ struct CalibrateCommand: ParsableCommand {
 
             EXAMPLES
               latent calibrate -m photos.safetensors new-normal -o photos-2.safetensors
-              latent calibrate -m m.safetensors new-normal --in-place --add --false-alarms 0.01
+              latent calibrate -m m.safetensors new-normal --in-place --add \\
+                  --false-alarms 0.01
               latent calibrate -m m.safetensors last-week --format table
-              latent calibrate -m m.safetensors new-normal --in-place --score elbo+complexity
+              latent calibrate -m m.safetensors new-normal --in-place \\
+                  --score elbo+complexity
               latent calibrate -m m.safetensors normal.csv --in-place --group-by camera
-              latent calibrate -m m.safetensors parts/test --in-place --cost miss=10,alarm=1
-              latent calibrate -m m.safetensors checked.csv -o m2.safetensors --max-alarms 5/day \
-            --rate 200/hour
+              latent calibrate -m m.safetensors parts/test --in-place \\
+                  --cost miss=10,alarm=1
+              latent calibrate -m m.safetensors checked.csv -o m2.safetensors \\
+                  --max-alarms 5/day --rate 200/hour
             """)
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The model file.", valueName: "file"))
@@ -91,6 +94,7 @@ struct CalibrateCommand: ParsableCommand {
 
     func validate() throws {
         try input.requireData()
+        try checkName(output, "-o")
         guard output == nil || !inPlace else {
             throw ValidationError("-o and --in-place exclude each other.")
         }
@@ -174,7 +178,7 @@ struct CalibrateCommand: ParsableCommand {
         }
         console.note(target.map { "wrote \($0)" } ?? "nothing written: give -o or --in-place")
         if failedCount > 0 {
-            console.warning("\(failedCount) of \(items.count) files cannot be used")
+            console.warning("\(failedCount) of \(counted(items.count, "file")) cannot be used")
             throw ExitStatus.badData
         }
     }

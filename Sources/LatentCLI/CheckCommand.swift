@@ -18,7 +18,7 @@ struct CheckCommand: ParsableCommand {
             EXAMPLES
               latent check photos
               latent check photos --for detection --view contrast,gradients
-              latent check parts/train --format ndjson | jq -c 'select(.row == "duplicate")'
+              latent check parts --format ndjson | jq -c 'select(.row == "duplicate")'
               latent check photos --exit-code -q > report.txt || echo look at report.txt
               latent check photos --list --format csv > files.csv
               latent check photos --shard 3/8 > files-3.ndjson

@@ -154,6 +154,9 @@ extension String {
     }
 }
 
+/// A number of things: `1 file`, `20 files`.
+func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
 /// A number with so many digits after the point, or in exponent form where that says more.
 func format(_ value: Double, digits: Int = 1) -> String {
     if value != 0, abs(value) < 0.001 || abs(value) >= 1e7 {

@@ -24,7 +24,7 @@ struct DirectionOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            How far to move, in differences of means: 0.5 is half the way, --strength=-1 the other way (1).
+            How far to move, in differences of means: 0.5 is half the way, -1 the other way (1).
             """, valueName: "x"))
     var strength: Double?
 

@@ -19,9 +19,11 @@ struct AugmentationCommand: ParsableCommand {
             groups of --group.
 
             EXAMPLES
-              latent evaluate augmentation --real digits/train --synthetic more --holdout digits/test
-              latent evaluate augmentation --real clips.csv --synthetic more --group speaker
-              latent evaluate augmentation --real a --synthetic b --report quality > figures.ndjson
+              latent evaluate augmentation --real digits/train --synthetic more \\
+                  --holdout digits/test
+              latent evaluate augmentation --real clips.csv --synthetic s --group speaker
+              latent evaluate augmentation --real a --synthetic b \\
+                  --report quality > figures.ndjson
             """)
 
     @Option(
@@ -93,6 +95,7 @@ struct AugmentationCommand: ParsableCommand {
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
     func validate() throws {
+        try checkName(report, "--report")
         for (name, value, range) in [
             ("--seeds", seeds, 0...100), ("--steps", steps, 1...1_000_000),
             ("--items", items, 10...100_000), ("--bootstrap", bootstrap, 0...100_000),
@@ -189,7 +192,7 @@ struct AugmentationCommand: ParsableCommand {
         }
         if failedCount > 0 {
             let total = data.real.count + data.synthetic.count + data.holdout.count
-            console.warning("\(failedCount) of \(total) files cannot be read: left out")
+            console.warning("\(failedCount) of \(counted(total, "file")) cannot be read: left out")
             throw ExitStatus.badData
         }
     }

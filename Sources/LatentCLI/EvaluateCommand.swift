@@ -37,7 +37,7 @@ struct LikelihoodCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "For a conditional model: labels that all files are taken to have.",
-            valueName: "name=value,…"))
+            valueName: "name=value,…"), transform: LabelList.read)
     var condition: LabelList?
 
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
@@ -87,7 +87,7 @@ struct LikelihoodCommand: ParsableCommand {
             }
             console.progress {
                 let rate = Double(counts.files) / max(1e-9, Date().timeIntervalSince(startedAt))
-                return "evaluated \(counts.files) files, \(format(rate)) a second"
+                return "evaluated \(counted(counts.files, "file")), \(format(rate)) a second"
             }
         }
         if let note = inputs.omissions.note { console.note(note) }
@@ -100,7 +100,7 @@ struct LikelihoodCommand: ParsableCommand {
         try output.flush()
         console.clear()
         if counts.failed > 0 {
-            console.warning("\(counts.failed) of \(counts.files) files cannot be read")
+            console.warning("\(counts.failed) of \(counted(counts.files, "file")) cannot be read")
             throw ExitStatus.badData
         }
     }

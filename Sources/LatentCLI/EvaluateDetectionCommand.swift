@@ -21,7 +21,7 @@ struct DetectionCommand: ParsableCommand {
               latent score -m m.safetensors parts/test | latent evaluate detection
               latent evaluate detection scores.ndjson --score mse --plot roc.png
               latent evaluate detection scores.ndjson --labels truth.csv --format csv
-              latent evaluate detection scores.ndjson --maps heat --masks parts/ground_truth
+              latent evaluate detection scores.ndjson --maps heat --masks ground_truth
             """)
 
     @Argument(
@@ -68,10 +68,13 @@ struct DetectionCommand: ParsableCommand {
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
     var format: RowFormat?
 
-    @Flag(name: .shortAndLong, help: "Print nothing on standard error but errors.")
+    @Flag(
+        name: .shortAndLong,
+        help: "Print nothing on standard error but errors, and warnings of files.")
     var quiet = false
 
     func validate() throws {
+        try checkName(plot, "--plot")
         guard !scores.isEmpty || isatty(STDIN_FILENO) == 0 else {
             throw ValidationError("no scores: name files that latent score wrote, or -.")
         }

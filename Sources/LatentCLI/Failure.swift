@@ -19,7 +19,7 @@ struct Failure {
             exitCode = Self.exitCode(error.code)
         case let error as TorchError:
             line = error.description
-            exitCode = error.code == .device ? 64 : 70
+            exitCode = [.device, .environment].contains(error.code) ? 64 : 70
         case let error as StandardOutput.Failed:
             line = "standard output: \(error.reason); make room, or write elsewhere"
             exitCode = 74
@@ -48,7 +48,10 @@ struct Failure {
     }
 
     /// Writes the line to standard error.
-    func report() {
+    func report() { Self.report(line) }
+
+    /// Writes a line about what is wrong to standard error.
+    static func report(_ line: String) {
         StandardError.write("latent: error: \(line.onOneLine)\n")
     }
 }

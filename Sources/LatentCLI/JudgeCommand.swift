@@ -15,9 +15,12 @@ struct JudgeCommand: ParsableCommand {
 
             EXAMPLES
               latent judge -m drawing.safetensors --real photos generated
-              latent judge -m m.safetensors --real photos generated | jq -r 'select(.rejected != []).path'
-              latent judge -m m.safetensors --real photos generated --reject copies=0.001,mislabelled
-              latent judge -m m.safetensors --real photos generated --exit-code -q > judged.ndjson
+              latent judge -m m.safetensors --real photos generated |
+                  jq -r 'select(.rejected != []).path'
+              latent judge -m m.safetensors --real photos generated \\
+                  --reject copies=0.001,mislabelled
+              latent judge -m m.safetensors --real photos generated \\
+                  --exit-code -q > judged.ndjson
             """)
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The model file.", valueName: "file"))
@@ -31,7 +34,7 @@ struct JudgeCommand: ParsableCommand {
             valueName: "data"), completion: .file())
     var real: [String] = []
 
-    @Option(help: RejectList.help(usual: "all"))
+    @Option(help: RejectList.help(usual: "all"), transform: RejectList.read)
     var reject: RejectList?
 
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
@@ -86,7 +89,9 @@ struct JudgeCommand: ParsableCommand {
         guard items.isEmpty || judging.failures.count < items.count else {
             throw LatentError(
                 .data, path: real.first,
-                "none of the \(items.count) real files can be read", hint: "name others")
+                items.count == 1
+                    ? "the real file cannot be read"
+                    : "none of the \(items.count) real files can be read", hint: "name others")
         }
         for remark in judging.remarks { console.advice("not judged: \(remark)") }
         let interruption = Interruption()
@@ -103,9 +108,9 @@ struct JudgeCommand: ParsableCommand {
             }
             try writer.write(item, result)
             if interruption.isRequested {
-                throw LatentError(.interrupted, "interrupted after \(fileCount) files")
+                throw LatentError(.interrupted, "interrupted after \(counted(fileCount, "file"))")
             }
-            console.progress { "judged \(fileCount) files" }
+            console.progress { "judged \(counted(fileCount, "file"))" }
         }
         console.clear()
         try output.flush()
@@ -119,7 +124,7 @@ struct JudgeCommand: ParsableCommand {
             "\(rejectedCount) of \(fileCount) would be refused"
                 + (rejected.isEmpty ? "" : ": " + RejectList.text(rejected)))
         if failedCount > 0 {
-            console.warning("\(failedCount) of \(fileCount) files cannot be read")
+            console.warning("\(failedCount) of \(counted(fileCount, "file")) cannot be read")
         }
         if !judging.failures.isEmpty {
             console.warning(
@@ -132,7 +137,10 @@ struct JudgeCommand: ParsableCommand {
 }
 
 /// Reasons to refuse a file, as `off-manifold=0.01,copies`.
-struct RejectList: ExpressibleByArgument, Sendable {
+struct RejectList: WordedArgument, Sendable {
+    static let form =
+        "all, none, or some of broken, off-manifold, mislabelled, copies, duplicates, each but broken with "
+        + "a rate above 0 and at most 0.5, as copies=0.01"
     let filters: Filters
 
     init?(argument: String) {

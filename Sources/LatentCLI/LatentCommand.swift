@@ -48,13 +48,16 @@ struct LatentCommand: ParsableCommand {
     static func main() {
         // A closed pipe is seen as a failed write, and ends the run quietly.
         signal(SIGPIPE, SIG_IGN)
+        // So is a file that grew to the limit.
+        signal(SIGXFSZ, SIG_IGN)
         Interruption.endAtOnce()
         // Readers allocate what the main thread frees; with an arena for each thread, as glibc has by
         // default, a third of the memory would be holes. Memory that tensors leave is kept for the
         // next ones: given back, its pages are cleared again, a fifth of all time.
         LatentKeepMemory()
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(
+                Arguments.withAttachedNumbers(CommandLine.arguments.dropFirst()))
             try command.run()
             end(0)
         } catch is StandardOutput.Closed {
@@ -80,16 +83,24 @@ struct LatentCommand: ParsableCommand {
             end(failure.exitCode)
         }
         // What the argument parser has to say: help on request, or a mistake in the arguments.
-        let text = fullMessage(for: error)
         let code = exitCode(for: error)
-        if code.isSuccess {
-            print(text)
-        } else {
-            let plain = text.hasPrefix("Error: ") ? String(text.dropFirst(7)) : text
-            StandardError.write("latent: error: \(plain)\n")
-        }
+        if code.isSuccess { show(fullMessage(for: error)) }
+        Failure.report(Arguments.mistake(message(for: error), full: fullMessage(for: error)))
         // 1 is the parser's code for errors it does not know; here it means that a file was flagged.
         end(code.rawValue == 1 ? 70 : code.rawValue)
+    }
+
+    /// Prints what was asked for.
+    private static func show(_ text: String) -> Never {
+        let output = StandardOutput()
+        do {
+            try output.line(text)
+            try output.flush()
+        } catch is StandardOutput.Closed {
+        } catch {
+            finish(error)
+        }
+        end(0)
     }
 }
 

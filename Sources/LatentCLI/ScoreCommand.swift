@@ -16,12 +16,14 @@ struct ScoreCommand: ParsableCommand {
 
             EXAMPLES
               latent score -m photos.safetensors inbox
-              latent score -m m.safetensors inbox --false-alarms 0.01 --format csv > scores.csv
+              latent score -m m.safetensors inbox --false-alarms 0.01 \\
+                  --format csv > scores.csv
               latent score -m m.safetensors parts/test --maps heat > scores.ndjson
               latent score -m m.safetensors inbox --fdr 0.1 --only anomalies
               latent score -m m.safetensors inbox --false-alarms 0.0001 --tail
               latent score -m m.safetensors inbox --score elbo+complexity
-              inotifywait -mq -e close_write --format %w%f inbox | latent score -m m.safetensors -
+              inotifywait -mq -e close_write --format %w%f inbox |
+                  latent score -m m.safetensors -
               find . -name '*.png' -print0 | latent score -m m.safetensors -0 - | head
               latent score -m m.safetensors inbox --shard 3/8 > scores-3.ndjson
               if ! latent score -m m.safetensors --exit-code new.png; then echo look; fi
@@ -144,7 +146,7 @@ struct ScoreCommand: ParsableCommand {
                 report.hold((item, result, segments))
             }
             if input.isStream { try output.flush() }
-            console.progress { "scored \(fileCount) files" }
+            console.progress { "scored \(counted(fileCount, "file"))" }
         }
         console.clear()
         if let rate = rule.fdr {
@@ -163,7 +165,8 @@ struct ScoreCommand: ParsableCommand {
             )
         }
         if report.failedCount > 0 {
-            console.warning("\(report.failedCount) of \(report.fileCount) files cannot be read")
+            console.warning(
+                "\(report.failedCount) of \(counted(report.fileCount, "file")) cannot be read")
             throw ExitStatus.badData
         }
         if exitCode, report.flaggedCount > 0 { throw ExitStatus.flagged }

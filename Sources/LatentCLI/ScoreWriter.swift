@@ -177,7 +177,7 @@ struct ScoreWriter {
     func write(_ summary: Summary) throws {
         guard format == .ndjson else {
             return try output.line(
-                "\(summary.fileCount) files, \(summary.errorCount) errors, "
+                "\(counted(summary.fileCount, "file")), \(counted(summary.errorCount, "error")), "
                     + "\(summary.flaggedCount.map { "\($0)" } ?? "-") flagged"
                     + (summary.drift.map { "; \($0.sentence)" } ?? ""))
         }

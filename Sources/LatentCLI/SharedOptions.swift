@@ -15,7 +15,9 @@ struct MachineOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Seed of every random choice.", valueName: "n"))
     var seed: UInt64 = 0
 
-    @Flag(name: .shortAndLong, help: "Print nothing on standard error but errors.")
+    @Flag(
+        name: .shortAndLong,
+        help: "Print nothing on standard error but errors, and warnings of files.")
     var quiet = false
 
     func validate() throws {
@@ -89,11 +91,12 @@ struct ShardOptions: ParsableArguments {
             Do only part i of n, of the same command with 1/n to n/n: disjoint parts that are together \
             the whole run, to the last digit. Parts are made of groups of consecutive files, as many as \
             are computed at once.
-            """, valueName: "i/n"))
+            """, valueName: "i/n"), transform: Part.read)
     var shard: Part?
 
     /// `3/8`.
-    struct Part: ExpressibleByArgument, Sendable {
+    struct Part: WordedArgument, Sendable {
+        static let form = "a part of a whole, as 3/8, from 1/8 to 8/8"
         let shard: Shard
 
         init?(argument: String) {
@@ -135,7 +138,7 @@ struct ScoringOptions: ParsableArguments {
             """
             For a conditional model: labels that all files are taken to have, instead of those of \
             their folders or manifest.
-            """, valueName: "name=value,…"))
+            """, valueName: "name=value,…"), transform: LabelList.read)
     var condition: LabelList?
 
     @Option(help: ArgumentHelp("Windows that are scored at once.", valueName: "n"))
@@ -189,7 +192,8 @@ extension WAVEncoding: ExpressibleByArgument {}
 extension VAEConfiguration.Architecture: ExpressibleByArgument {}
 
 /// A size as `64` or `48x64`, height first.
-struct WindowSize: ExpressibleByArgument, Sendable {
+struct WindowSize: WordedArgument, Sendable {
+    static let form = "a size from 1 to 4096, or height x width, as 48x64"
     let height: Int
     let width: Int
 
@@ -207,7 +211,8 @@ struct WindowSize: ExpressibleByArgument, Sendable {
 }
 
 /// A list of numbers as `32,64,128`.
-struct WidthList: ExpressibleByArgument, Sendable {
+struct WidthList: WordedArgument, Sendable {
+    static let form = "numbers above 0, as 32,64,128"
     let values: [Int]
 
     init?(argument: String) {
@@ -220,7 +225,8 @@ struct WidthList: ExpressibleByArgument, Sendable {
 }
 
 /// Names as `digit,speaker`.
-struct NameList: ExpressibleByArgument, Sendable {
+struct NameList: WordedArgument, Sendable {
+    static let form = "different names with commas between, as a,b"
     let values: [String]
 
     init?(argument: String) {
@@ -232,7 +238,8 @@ struct NameList: ExpressibleByArgument, Sendable {
 }
 
 /// Labels as `digit=3,speaker=theo`.
-struct LabelList: ExpressibleByArgument, Sendable {
+struct LabelList: WordedArgument, Sendable {
+    static let form = "labels by name, as digit=3,speaker=theo"
     let values: [String: String]
 
     init?(argument: String) {
@@ -246,6 +253,13 @@ struct LabelList: ExpressibleByArgument, Sendable {
             values[name] = String(part[part.index(after: equals)...])
         }
         self.values = values
+    }
+}
+
+/// The name of something that is written, which an unset variable of a shell leaves empty.
+func checkName(_ value: String?, _ option: String) throws {
+    guard value != "" else {
+        throw ValidationError("\(option) is given an empty name; it must name a file or folder.")
     }
 }
 

@@ -20,7 +20,7 @@ struct TrainCommand: ParsableCommand {
               latent train photos -o drawing.safetensors --for augmentation
               latent train normal.csv -o m.safetensors --latent 8 --false-alarms 0.01
               find clips -name '*.wav' -print0 | latent train -0 - -o clips.safetensors
-              latent train photos -o photos.safetensors --resume     # after any interruption
+              latent train photos -o photos.safetensors --resume   # after any interruption
               latent train photos -o m.safetensors --condition class --report m-report
               latent train photos -o m.safetensors --layers 3 --score likelihood-ratio
               torchrun --nproc-per-node 2 --no-python latent train photos -o m.safetensors
@@ -58,6 +58,8 @@ struct TrainCommand: ParsableCommand {
 
     func validate() throws {
         try input.requireData()
+        try checkName(output, "-o")
+        try checkName(report, "--report")
     }
 
     func run() throws {

@@ -61,7 +61,7 @@ struct ModelOptions: ParsableArguments {
             """
             Labels that the model is told: class, for class folders or the column label; other \
             columns of a manifest, such as digit,speaker.
-            """, valueName: "name,…"))
+            """, valueName: "name,…"), transform: NameList.read)
     var condition: NameList?
 
     @Option(
@@ -84,7 +84,7 @@ struct ModelOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Channels of the convolutions, or widths of the hidden layers (32,64,128; 128,128 for detection).",
-            valueName: "n,n,…"))
+            valueName: "n,n,…"), transform: WidthList.read)
     var channels: WidthList?
 
     @Option(help: ArgumentHelp("Latent dimensions (16; 8 for detection).", valueName: "n"))
@@ -148,7 +148,7 @@ struct WindowOptions: ParsableArguments {
             blurred at half the size; gradients, where edges point whatever their contrast; \
             contrast, how values differ from those around them. Several are trained one after the \
             other, and their scores combined (auto).
-            """, valueName: "name,…"))
+            """, valueName: "name,…"), transform: NameList.read)
     var view: NameList?
 
     @Option(
@@ -161,7 +161,7 @@ struct WindowOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Size of a window: pixels, or height x width; for recordings the width in frames.",
-            valueName: "n|hxw"))
+            valueName: "n|hxw"), transform: WindowSize.read)
     var size: WindowSize?
 
     @Option(help: "Images: whole ones resized, or a grid of patches (whole up to 96 pixels).")

@@ -5,7 +5,8 @@ import Latent
 struct TruthOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Labels of normal files (good, normal, ok, in any case).", valueName: "label,…"))
+            "Labels of normal files (good, normal, ok, in any case).", valueName: "label,…"),
+        transform: NameList.read)
     var normal: NameList?
 
     @Option(

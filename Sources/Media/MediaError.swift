@@ -23,7 +23,7 @@ public struct MediaError: Error, CustomStringConvertible, Sendable {
 
     /// The path, the message and the hint on one line.
     public var description: String {
-        let place = path.map { "\($0): " } ?? ""
+        let place = path.map { "\($0.isEmpty ? "''" : $0): " } ?? ""
         let advice = hint.map { "; \($0)" } ?? ""
         return place + message + advice
     }

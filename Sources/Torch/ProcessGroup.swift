@@ -47,25 +47,35 @@ public final class ProcessGroup {
     ///     process of rank 0 does; `TORCHELASTIC_RESTART_COUNT` keeps attempts apart
     ///   - timeoutSeconds: how long meeting may last, but for a second, and later each wait for
     ///     another process
-    /// - Returns: nil when `WORLD_SIZE` is absent or 1
-    /// - Throws: ``TorchError`` with code `.group` when the variables are incomplete or contradict
-    ///   each other, or when the others do not come in time
+    /// - Returns: nil when `WORLD_SIZE` is 1, or absent with `RANK`
+    /// - Throws: ``TorchError`` with code `.environment` when the variables are incomplete or contradict
+    ///   each other, `.group` when the others do not come in time
     public static func fromEnvironment(
         _ environment: [String: String], timeoutSeconds: Double = 30
     ) throws(TorchError) -> ProcessGroup? {
-        guard environment["WORLD_SIZE"] != nil else { return nil }
+        guard environment["WORLD_SIZE"] != nil else {
+            // Several that each take themselves for the only one would write one file.
+            guard environment["RANK"] == nil else {
+                throw TorchError(
+                    .environment, "RANK is set, but WORLD_SIZE is not",
+                    hint: environmentHint + " and RANK")
+            }
+            return nil
+        }
         let size = try number("WORLD_SIZE", in: environment, range: 1...Int(Int32.max))
         guard size > 1 || environment["RANK"] != nil else { return nil }
         let rank = try number("RANK", in: environment, range: 0...Int(Int32.max))
         guard rank < size else {
             throw TorchError(
-                .group, "RANK is \(rank), but ranks end at \(size - 1) when WORLD_SIZE is \(size)",
+                .environment,
+                "RANK is \(rank), but ranks end at \(size - 1) when WORLD_SIZE is \(size)",
                 hint: environmentHint)
         }
         guard size > 1 else { return nil }
         guard let address = environment["MASTER_ADDR"], !address.isEmpty else {
             throw TorchError(
-                .group, "MASTER_ADDR is not set, but WORLD_SIZE is \(size)", hint: environmentHint)
+                .environment, "MASTER_ADDR is not set, but WORLD_SIZE is \(size)",
+                hint: environmentHint)
         }
         let port = try number("MASTER_PORT", in: environment, range: 1...Int(UInt16.max))
         guard timeoutSeconds > 0, timeoutSeconds <= 1e9 else {
@@ -169,12 +179,14 @@ public final class ProcessGroup {
     ) throws(TorchError) -> Int {
         guard let text = environment[name] else {
             throw TorchError(
-                .group, "\(name) is not set, but WORLD_SIZE is \(environment["WORLD_SIZE"] ?? "")",
+                .environment,
+                "\(name) is not set, but WORLD_SIZE is \(environment["WORLD_SIZE"] ?? "")",
                 hint: environmentHint)
         }
         guard let value = Int(text), range.contains(value) else {
             throw TorchError(
-                .group, "\(name) is \"\(text)\", expected a whole number from \(range.lowerBound)",
+                .environment,
+                "\(name) is \"\(text)\", expected a whole number from \(range.lowerBound)",
                 hint: environmentHint)
         }
         return value

@@ -15,8 +15,10 @@ public struct TorchError: Error, CustomStringConvertible, Sendable {
         public static let weights = Self(name: "weights")
         /// A tensor has another shape than was asked for.
         public static let shape = Self(name: "shape")
-        /// Another process of a run is missing or lost, or the environment does not describe one.
+        /// Another process of a run is missing or lost.
         public static let group = Self(name: "group")
+        /// The environment does not describe a run of processes.
+        public static let environment = Self(name: "environment")
     }
 
     /// What kind of error it is.

@@ -49,6 +49,12 @@ struct AugmentTowardTests {
             // The class is that of the parent.
             #expect(parent.contains("/\(file.prefix { $0 != "/" })/"))
         }
+        let back = try run("back", ["--toward", toward, "--strength", "-1.5"])
+        #expect(back != moved)
+        #expect(
+            try lines(folder / "back").allSatisfy {
+                ($0["direction"] as? [String: Any])?["strength"] as? Double == -1.5
+            })
         let still = try run("still", [])
         #expect(try lines(folder / "still").allSatisfy { $0["direction"] == nil })
         #expect(moved != still)

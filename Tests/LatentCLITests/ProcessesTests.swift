@@ -18,6 +18,22 @@ struct Processes {
         "export RANK=$rank WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=\(port)"
     }
 
+    @Test(
+        "an environment that describes no run is one line, and a mistake in the command",
+        arguments: [
+            "RANK=0", "WORLD_SIZE=2", "WORLD_SIZE=many RANK=0", "WORLD_SIZE=2 RANK=2",
+            "WORLD_SIZE=2 RANK=0 MASTER_ADDR=localhost MASTER_PORT=99999",
+        ])
+    func environment(variables: String) throws {
+        let folder = try TemporaryFolder()
+        let run = try Tool.shell(
+            "\(variables) \"$latent\" train \"$1\" -o \"$2\" -q", TrainedModels.shapes, folder / "m"
+        )
+        #expect(run.status == 64, "\(run.errors)")
+        #expect(run.errors.split(separator: "\n").count == 1 && run.errors.contains("torchrun"))
+        #expect(!FileManager.default.fileExists(atPath: folder / "m"))
+    }
+
     private func losses(_ path: String) throws -> [(training: Double, heldOut: Double)] {
         let record = try object(try Tool.run(["inspect", path, "--format", "json"]).output)
         let training = record["training"] as? [String: Any]

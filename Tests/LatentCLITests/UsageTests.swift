@@ -40,6 +40,29 @@ struct Usage {
     }
 
     @Test(
+        "Examples stay in their lines on a terminal of 80 columns",
+        arguments: [
+            "", "check", "train", "score", "calibrate", "augment", "judge", "inspect",
+            "evaluate detection", "evaluate likelihood", "evaluate augmentation",
+        ])
+    func examples(verb: String) throws {
+        let run = try Tool.shell("COLUMNS=80 \"$latent\" \(verb) --help")
+        let lines = run.output.split(separator: "\n", omittingEmptySubsequences: false)
+        let start = try #require(lines.firstIndex(of: "EXAMPLES"))
+        let examples = lines[(start + 1)...].prefix { !$0.isEmpty }
+        #expect(!examples.isEmpty && examples.allSatisfy { $0.hasPrefix("  ") })
+    }
+
+    @Test("augment names its model and its folder before what may be left out")
+    func order() throws {
+        let names = try Tool.run("augment", "--help").lines.filter { $0.hasPrefix("  -") }
+            .compactMap { $0.split(separator: " ").first { $0.hasPrefix("--") } }
+            .map { $0.filter { $0 != "," } }
+        let wanted = ["--model", "--output", "--number", "--method", "--toward", "--transform"]
+        #expect(names.filter(wanted.contains) == wanted)
+    }
+
+    @Test(
         "An unknown flag is refused in one line",
         arguments: [
             ["--frobnicate"], ["train", "x", "-o", "m", "--frobnicate"],
@@ -51,9 +74,43 @@ struct Usage {
         let run = try Tool.run(arguments)
         #expect(run.status == 64)
         #expect(run.output.isEmpty)
-        #expect(run.errorLines.count == 1)
+        #expect(run.errors.split(separator: "\n").count == 1, "\(run.errors)")
         #expect(run.errors.hasPrefix("latent: error: "))
-        #expect(run.errors.contains("frobnicate"))
+        #expect(run.errors.contains("frobnicate") && run.errors.contains("; see latent "))
+    }
+
+    @Test(
+        "Names of files cannot steer a terminal",
+        arguments: ["check", "score", "judge", "train", "augment"])
+    func controlCharacters(verb: String) throws {
+        let folder = try TemporaryFolder()
+        // Clears the screen and rings; a line break; one that only Unicode knows.
+        for (number, name) in ["\u{1B}[2J\u{07}", "a\nlatent: error: b", "\u{9B}1m\u{2028}c"]
+            .enumerated()
+        {
+            let label = "x\u{1B}]0;title\u{07}"
+            _ = try folder.makeFolder("data/\(label)")
+            try folder.copy(
+                "\(TrainedModels.shapes)/disc/00\(number).png", as: "data/\(label)/\(name).png")
+            try Data("text".utf8).write(to: URL(fileURLWithPath: folder / "data/\(name)broken.png"))
+        }
+        let model = try TrainedModels.images().path
+        let arguments = [
+            "check": ["--format", "table"], "score": ["-m", model, "--format", "table"],
+            "judge": ["-m", model, "--format", "table", "--reject", "broken"],
+            "train": ["-o", folder / "m"],
+            "augment": [
+                "-o", folder / "new", "-n", "2", "--transform", "rotate", "--include-originals",
+            ],
+        ]
+        let run = try Tool.run([verb, folder / "data"] + (arguments[verb] ?? []))
+        #expect(run.status == 65, "\(run.errors)")
+        #expect(run.errorLines.count <= 1)
+        for scalar in (run.output + run.errors).unicodeScalars where scalar != "\n" {
+            let category = scalar.properties.generalCategory
+            #expect(![.control, .lineSeparator, .paragraphSeparator].contains(category))
+        }
+        #expect((run.output + run.errors).contains("[2J"), "the names are not shown")
     }
 
     @Test("A completion script works in bash")
@@ -148,6 +205,17 @@ struct Validation {
         Refusal("judge -m m x", "--real"), Refusal("judge -m m --real x", "no data"),
         Refusal("augment -m m -o d -n 3 --method dream", "'--method"),
         Refusal("augment -m m -o d -n 3 --encoding mp3", "'--encoding"),
+        Refusal("augment -m m -o d -n 3 --spread -1", "--spread is -1.0; it must be 0 to 100."),
+        Refusal("augment -m m -o d -n -3", "-n is -3; it must be 1 to 100000000."),
+        Refusal("train x -o m --patience -1", "--patience is -1; it must be 0 to 1000000."),
+        Refusal("train x -o m --draws 10001", "--draws is 10001; it must be 1 to 10000."),
+        Refusal("augment -m m -o d -n 3 x --reject copies=2", "above 0 and at most 0.5"),
+        Refusal("train x -o m --size 5000", "expected a size from 1 to 4096"),
+        Refusal("train x -o m --channels 0", "expected numbers above 0, as 32,64,128"),
+        Refusal("score -m m x --shard 9/8", "expected a part of a whole, as 3/8"),
+        Refusal("score -m m x --condition 3", "expected labels by name, as digit=3"),
+        Refusal("augment -m m -o d -n 3 --method dream", "posterior, interpolate, smote"),
+        Refusal("train x -o", "Missing value for '-o <model>'; see latent train --help"),
         Refusal("inspect", "model"), Refusal("inspect m --format xml", "'--format"),
     ]
 
@@ -156,6 +224,7 @@ struct Validation {
         let run = try Tool.run(refusal.arguments)
         #expect(run.status == 64)
         #expect(run.output.isEmpty)
+        #expect(run.errors.split(separator: "\n").count == 1, "\(run.errors)")
         #expect(run.errorLines.count == 1)
         #expect(run.errors.contains(refusal.message), "\(run.errors)")
     }
