@@ -1,16 +1,46 @@
 import Foundation
+import Glibc
+import Media
 
 extension FileManager {
     /// Makes a folder that results go to, and those around it; one that is there stays.
     ///
-    /// - Throws: ``LatentError`` `.cannotWrite`
+    /// - Throws: ``LatentError`` `.cannotWrite` with what the system says
     func makeFolder(_ path: String) throws(LatentError) {
-        do {
-            try createDirectory(atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw LatentError(
-                .cannotWrite, path: path, "the folder cannot be made",
-                hint: "check the path, its permissions and the room on the disk")
+        var status = stat()
+        if stat(path, &status) == 0 {
+            guard status.st_mode & S_IFMT == S_IFDIR else {
+                throw LatentError(
+                    .cannotWrite, path: path, "is a file, where a folder should be",
+                    hint: "name another folder")
+            }
+            return
         }
+        if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
+        var failure = SystemFailure()
+        if failure.number == ENOENT, let parent = path.folderAbove {
+            try makeFolder(parent)
+            if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
+            failure = SystemFailure()
+        }
+        throw LatentError(
+            .cannotWrite, path: path, "the folder cannot be made: \(failure.reason)",
+            hint: failure.advice)
+    }
+}
+
+extension String {
+    /// What is before the last component of a path; nil where there is nothing.
+    fileprivate var folderAbove: String? {
+        let whole = self.drop(last: "/")
+        guard let slash = whole.lastIndex(of: "/") else { return nil }
+        let parent = String(whole[..<slash])
+        return parent.isEmpty || parent == self ? nil : parent
+    }
+
+    private func drop(last character: Character) -> Substring {
+        var rest = self[...]
+        while rest.last == character { rest = rest.dropLast() }
+        return rest
     }
 }

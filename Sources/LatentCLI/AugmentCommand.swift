@@ -359,13 +359,16 @@ struct AugmentCommand: ParsableCommand {
                 "nothing to write"
                     + (choice?.ground == .real ? "" : ": no class lacks files"))
         }
+        let unreadable = UnreadableParents(progress?.unreadable ?? [], console: console)
         // Real files that cannot be read are not there, and the run was finished without them.
         if let progress, progress.newCount == newCount, newCount > 0 || progress.fileCount == total
         {
-            return console.note("\(output) is finished: it holds all \(progress.fileCount) files")
+            console.note("\(output) is finished: it holds \(Self.all(progress.fileCount))")
+            return try unreadable.conclude(of: parents.count)
         }
         if let progress, progress.fileCount > 0 {
-            console.note("\(output) holds \(progress.fileCount) of \(total) files; going on")
+            console.note(
+                "\(output) holds \(progress.fileCount) of \(counted(total, "file")); going on")
         }
         let missing =
             configuration.assignments.isEmpty && amount.number != nil
@@ -384,6 +387,7 @@ struct AugmentCommand: ParsableCommand {
                 ?? OutputFolder(
                     path: output, record: record, shard: configuration.shard,
                     continuing: progress, overwrites: force)
+            if folder == nil { try unreadable.keep(in: made) }
             folder = made
             return made
         }
@@ -396,7 +400,8 @@ struct AugmentCommand: ParsableCommand {
             written += 1
             if interruption.isRequested {
                 throw LatentError(
-                    .interrupted, "interrupted after \(before + written) of \(total) files",
+                    .interrupted,
+                    "interrupted after \(before + written) of \(counted(total, "file"))",
                     hint: "the files and their manifest lines are whole; the same command goes on")
             }
             // Judged files come in groups, whose last one says how fast they do.
@@ -406,25 +411,20 @@ struct AugmentCommand: ParsableCommand {
             console.progress {
                 let seconds = Date().timeIntervalSince(startedAt) / Double(written)
                 let left = total - before - written
-                return "wrote \(before + written) of \(total) files, "
+                return "wrote \(before + written) of \(counted(total, "file")), "
                     + "\(Console.duration(seconds * Double(max(0, left)))) left"
             }
         }
-        var failed: Set<String> = []
-        func warn(_ failure: ItemFailure) {
-            guard failed.insert(failure.item.path).inserted else { return }
-            console.warning("\(failure.item.path): \(failure.error.message)")
-        }
         if let originals, progress?.newCount ?? 0 == 0 {
             try augmenter.originals(
-                of: plan, from: progress?.nextOriginal ?? 0, onFailure: warn
+                of: plan, from: progress?.nextOriginal ?? 0, onFailure: unreadable.add
             ) { original in
                 _ = try prepared().write(original, as: originals)
                 try count()
             }
         }
         try augmenter.generate(
-            plan, skipping: progress?.newCount ?? 0, onFailure: warn,
+            plan, skipping: progress?.newCount ?? 0, onFailure: unreadable.add,
             onRemark: { console.advice($0) }
         ) { item in
             rejected.merge(item.rejected) { $0 + $1 }
@@ -434,14 +434,15 @@ struct AugmentCommand: ParsableCommand {
         }
         console.clear()
         let manifest = try prepared().manifestName
-        console.note("wrote \(written) files and \(manifest) to \(output)")
+        console.note("wrote \(counted(written, "file")) and \(manifest) to \(output)")
         if !rejected.isEmpty {
             console.note("refused and drawn again: \(RejectList.text(rejected))")
         }
-        if !failed.isEmpty {
-            console.warning("\(failed.count) of \(parents.count) parents cannot be read")
-            throw ExitStatus.badData
-        }
+        try unreadable.conclude(of: parents.count)
+    }
+
+    private static func all(_ count: Int) -> String {
+        count == 1 ? "its only file" : "all \(count) files"
     }
 
     private func defaultMethod(_ file: ModelFile?) -> LatentSampling {

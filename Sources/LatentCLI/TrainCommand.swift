@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Glibc
 import Latent
+import Media
 import Torch
 
 struct TrainCommand: ParsableCommand {
@@ -118,7 +119,7 @@ struct TrainCommand: ParsableCommand {
             !content.isEmpty
         else { return }
         throw LatentError(
-            .exists, path: report, "the folder holds \(content.count) files or folders already",
+            .exists, path: report, "the folder is not empty",
             hint: "name another folder, or use --force to write into it")
     }
 
@@ -221,10 +222,16 @@ enum OutputCheck {
     /// Refuses a path whose folder is missing or closed, before hours of work.
     static func writableFolder(of path: String) throws(LatentError) {
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
-        guard FileManager.default.isWritableFile(atPath: folder) else {
+        // The slash tells a file, which is no folder.
+        if access(folder + "/", W_OK | X_OK) != 0 {
+            let failure = SystemFailure()
             throw LatentError(
-                .cannotWrite, path: path, "its folder is missing or closed to writing",
-                hint: "make the folder, or name another output")
+                .cannotWrite, path: path,
+                failure.number == ENOENT
+                    ? "its folder is not there"
+                    : "its folder cannot be written into: \(failure.reason)",
+                hint: failure.number == ENOENT
+                    ? "make the folder, or name another output" : failure.advice)
         }
         var isFolder: ObjCBool = false
         if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue

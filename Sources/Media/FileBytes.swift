@@ -96,6 +96,10 @@ public enum FileBytes {
         func failure(_ reason: String, hint: String? = nil) -> MediaError {
             MediaError(.cannotWrite, "cannot be written: \(reason)", hint: hint, path: path)
         }
+        func failure(_ number: Int32) -> MediaError {
+            let found = SystemFailure(number)
+            return failure(found.reason, hint: found.advice)
+        }
         guard !path.isEmpty, !path.hasSuffix("/"), !path.utf8.contains(0) else {
             throw failure("not the name of a file")
         }
@@ -110,28 +114,24 @@ public enum FileBytes {
 
         let temporary = temporaryName(beside: path)
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else {
-            let number = errno
-            throw failure(
-                text(of: number),
-                hint: number == ENOENT ? "create its folder first" : nil)
-        }
+        guard descriptor >= 0 else { throw failure(errno) }
         var isMoved = false
         defer { if !isMoved { unlink(temporary) } }
 
-        let problem = fill(descriptor, with: bytes, durable: durable)
+        var problem = write(bytes, to: descriptor)
+        if problem == 0, durable, fsync(descriptor) != 0 { problem = errno }
         // Network file systems report a full disk only here.
         let closing = close(descriptor) == 0 ? 0 : errno
         if problem != 0 || closing != 0 {
-            throw failure(text(of: problem != 0 ? problem : closing))
+            throw failure(problem != 0 ? problem : closing)
         }
         if overwrite {
-            guard rename(temporary, path) == 0 else { throw failure(text(of: errno)) }
+            guard rename(temporary, path) == 0 else { throw failure(errno) }
             isMoved = true
         } else {
             let number = moveWithoutReplacing(temporary, to: path)
             if number == EEXIST { throw alreadyThere(path) }
-            if number != 0 { throw failure(text(of: number)) }
+            if number != 0 { throw failure(number) }
             // Whether moved or linked, the temporary name is free or about to be removed.
         }
         if durable { synchronizeFolder(folder(of: path)) }
@@ -154,8 +154,8 @@ public enum FileBytes {
         path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
     }
 
-    /// Writes all bytes and returns 0 or an error number.
-    private static func fill(_ descriptor: Int32, with bytes: [UInt8], durable: Bool) -> Int32 {
+    /// Writes all bytes where a descriptor stands; returns 0, or the number of the error.
+    public static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
         bytes.withUnsafeBytes { buffer in
             var done = 0
             while done < buffer.count, let base = buffer.baseAddress {
@@ -164,7 +164,7 @@ public enum FileBytes {
                 if step < 0 { return errno }
                 done += step
             }
-            return durable && fsync(descriptor) != 0 ? errno : 0
+            return 0
         }
     }
 

@@ -21,8 +21,9 @@ public enum FileLink {
         defer { free(resolved) }
         let temporary = FileBytes.temporaryName(beside: path)
         if link(resolved, temporary) != 0, symlink(resolved, temporary) != 0 {
+            let found = SystemFailure()
             throw MediaError(
-                .cannotWrite, "cannot be linked: \(String(cString: strerror(errno)))", path: path)
+                .cannotWrite, "cannot be linked: \(found.reason)", hint: found.advice, path: path)
         }
         // Renaming to another link of the same file does nothing, and would leave this one.
         defer { unlink(temporary) }
@@ -33,8 +34,9 @@ public enum FileLink {
                 hint: "choose another name, or ask to overwrite it", path: path)
         }
         guard rename(temporary, path) == 0 else {
+            let found = SystemFailure()
             throw MediaError(
-                .cannotWrite, "cannot be written: \(String(cString: strerror(errno)))", path: path)
+                .cannotWrite, "cannot be written: \(found.reason)", hint: found.advice, path: path)
         }
     }
 }

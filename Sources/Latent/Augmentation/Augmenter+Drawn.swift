@@ -89,7 +89,7 @@ extension Augmenter {
                 let end = start + counts[index] * length
                 jobs.append(
                     Renderer.Job(
-                        draw: prepared.draw, parents: prepared.windows,
+                        slot: prepared.slot, draw: prepared.draw, parents: prepared.windows,
                         windows: Array(decoded[start..<end]), real: nil, mix: mixes[index],
                         codes: prepared.codes, isMoved: isMoved(prepared)))
                 start = end
@@ -111,7 +111,8 @@ extension Augmenter {
             generators: chunk.map(\.draw.generator), spread: configuration.spread)
         return zip(chunk, deformations).map { prepared, deformation in
             Renderer.Job(
-                draw: prepared.draw, parents: prepared.windows, windows: [], real: nil,
+                slot: prepared.slot, draw: prepared.draw, parents: prepared.windows, windows: [],
+                real: nil,
                 mix: nil, codes: prepared.codes, deformation: deformation)
         }
     }

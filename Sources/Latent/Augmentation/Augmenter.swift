@@ -174,7 +174,7 @@ public final class Augmenter {
         /// What there is to render of a real file.
         var untouched: Renderer.Job {
             Renderer.Job(
-                draw: draw, parents: windows, windows: [], real: real, mix: nil,
+                slot: slot, draw: draw, parents: windows, windows: [], real: real, mix: nil,
                 codes: codes)
         }
     }
@@ -270,10 +270,12 @@ public final class Augmenter {
         func checked(_ attempt: Attempt) throws -> Prepared {
             for failure in attempt.failures { try report(failure) }
             guard let prepared = attempt.prepared else {
+                let count = plan.slot(attempt.slot).group.parents.count
                 throw LatentError(
                     .data,
-                    "none of the \(plan.slot(attempt.slot).group.parents.count) parents can be read",
-                    hint: "name other files")
+                    count == 1
+                        ? "the only parent cannot be read"
+                        : "none of the \(count) parents can be read", hint: "name other files")
             }
             return prepared
         }

@@ -72,11 +72,13 @@ extension Augmenter {
         }
     }
 
-    /// What a name ends in; of one without an end, what files of its kind usually have.
+    /// What a name ends in; of one without an end, or a strange one, what files of its kind usually have.
     private static func fileExtension(_ path: String, domain: Domain) -> String {
         let name = path.lastPathComponent
         guard let dot = name.lastIndex(of: "."), dot > name.startIndex,
-            name.index(after: dot) < name.endIndex
+            name.index(after: dot) < name.endIndex,
+            name[dot...].utf8.count <= 17,
+            name[dot...].dropFirst().allSatisfy({ $0.isLetter || $0.isNumber })
         else { return domain == .image ? "png" : "wav" }
         return String(name[name.index(after: dot)...])
     }

@@ -13,6 +13,8 @@ public final class OutputFolder {
     public let manifestName: String
     private let manifest: AppendedFile
     private let lock: FileHandle
+    private let unreadablePath: String
+    private var unreadable: AppendedFile?
     private var manifestLine = ManifestLine()
     private let overwrites: Bool
 
@@ -100,7 +102,7 @@ public final class OutputFolder {
     ///   - overwrites: whether the run begins again, whatever is there
     /// - Returns: what is there; nil where the run begins
     /// - Throws: ``LatentError`` `.exists` when the folder holds anything else and `overwrites` is
-    ///   false, or parts of another division
+    ///   false, a run of real items that have changed since, or parts of another division
     public static func progress(
         in path: String, of record: RunRecord, plan: AugmentationPlan,
         configuration: Augmenter.Configuration, overwrites: Bool
@@ -113,17 +115,22 @@ public final class OutputFolder {
             try checkIsEmpty(path, shard: shard)
             return nil
         }
-        if let difference = RunRecord(in: path, name: name).map({ $0.difference(from: record) })
-            ?? "its \(name) cannot be read"
+        let old = RunRecord(in: path, name: name)
+        if let difference = old.map({ $0.difference(from: record) }) ?? "its \(name) cannot be read"
         {
             throw LatentError(
                 .exists, path: path, "the folder holds a run of other settings: \(difference)",
                 hint: "give the same command to go on, name another folder, or use --force to "
                     + "start again")
         }
-        return RunProgress(
+        var progress = RunProgress(
             manifest: "\(path)/\(Self.manifestName(shard))", folder: path, plan: plan,
             configuration: configuration)
+        progress.unreadable = unreadable("\(path)/\(unreadableName(shard))")
+        try progress.checkInputs(
+            plan.items + (configuration.direction?.items ?? []), times: old?.times, in: path,
+            workerCount: configuration.workerCount)
+        return progress
     }
 
     /// Refuses a folder that holds what a run would not replace, without touching it; and a file.
@@ -150,7 +157,7 @@ public final class OutputFolder {
         }
         guard content.isEmpty else {
             throw LatentError(
-                .exists, path: path, "the folder holds \(content.count) files or folders already",
+                .exists, path: path, "the folder is not empty",
                 hint: "name another folder, or use --force to write into it")
         }
     }
@@ -204,6 +211,7 @@ public final class OutputFolder {
     ) throws {
         try FileManager.default.makeFolder(path)
         manifestName = Self.manifestName(shard)
+        unreadablePath = "\(path)/\(Self.unreadableName(shard))"
         let manifestPath = "\(path)/\(manifestName)"
         let recordPath = "\(path)/\(Self.recordName(shard))"
         if let progress {
@@ -240,7 +248,7 @@ public final class OutputFolder {
         _ item: SyntheticItem, configuration: Augmenter.Configuration, modelHash: ContentHash?
     ) throws -> String {
         let relative = try place(
-            configuration.method.rawValue, number: item.drawIndex, extension: item.fileExtension,
+            configuration.method.rawValue, number: item.slot, extension: item.fileExtension,
             label: item.label)
         try FileBytes.write(item.bytes, to: "\(path)/\(relative)", overwrite: overwrites)
 
@@ -287,6 +295,20 @@ public final class OutputFolder {
         return target
     }
 
+    /// Keeps in mind that a real item cannot be read: the run ends with that, however often it is begun.
+    ///
+    /// - Throws: ``LatentError`` `.cannotWrite`
+    public func note(_ failure: ItemFailure) throws {
+        let file =
+            try unreadable
+            ?? AppendedFile(
+                path: unreadablePath,
+                FileManager.default.fileExists(atPath: unreadablePath) ? .existing : .new)
+        unreadable = file
+        let item = UnreadableItem(path: failure.item.path, message: failure.error.message)
+        try file.append(Array(try ModelFile.encoder.encode(item)) + [0x0A])
+    }
+
     private func writeLine() throws {
         try manifest.append(Array(try ModelFile.encoder.encode(manifestLine)) + [0x0A])
     }
@@ -303,124 +325,29 @@ public final class OutputFolder {
         return "\(folder)/\(name)"
     }
 
-    /// A class as the name of a folder: no separators, no leading dot.
+    /// A class as the name of a folder: no separators or control characters, no leading dot, and no longer
+    /// than names may be; what is cut off is replaced by the start of its SHA-256.
     static func folderName(_ label: String) -> String {
-        let name = label.replacing("/", with: "_").replacing("\0", with: "_")
-        return name.hasPrefix(".") || name.isEmpty ? "_" + name : name
-    }
-}
-
-// MARK: - Earlier runs
-
-extension OutputFolder {
-    private static func manifestName(_ shard: Shard?) -> String {
-        "manifest" + RunRecord.suffix(shard) + ".ndjson"
-    }
-
-    private static func recordName(_ shard: Shard?) -> String {
-        RunRecord.namePrefix + RunRecord.suffix(shard) + ".json"
-    }
-
-    private static var recordEncoder: JSONEncoder {
-        let encoder = ModelFile.encoder
-        encoder.outputFormatting.insert(.prettyPrinted)
-        return encoder
+        let plain = String(
+            String.UnicodeScalarView(
+                label.unicodeScalars.map { scalar in
+                    let isBad: Bool
+                    switch scalar.properties.generalCategory {
+                    case .control, .lineSeparator, .paragraphSeparator: isBad = true
+                    default: isBad = scalar == "/"
+                    }
+                    return isBad ? "_" : scalar
+                }))
+        let name = plain.hasPrefix(".") || plain.isEmpty ? "_" + plain : plain
+        guard name.utf8.count > nameLimit else { return name }
+        let end = "-\(ContentHash(of: Array(label.utf8)))".prefix(17)
+        var start = name.unicodeScalars
+        while start.reduce(0, { $0 + UTF8.width($1) }) > nameLimit - end.count {
+            start.removeLast()
+        }
+        return String(start) + end
     }
 
-    /// A file that a manifest names, and its size; nil where it is none, or not inside the folder.
-    static func location(of name: String, in folder: String) -> (path: String, byteCount: Int)? {
-        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-        guard (1...2).contains(parts.count), parts.allSatisfy({ !["", ".", ".."].contains($0) }),
-            !name.utf8.contains(0)
-        else { return nil }
-        var status = stat()
-        // A class folder that is a link leads elsewhere.
-        if parts.count == 2 {
-            guard lstat("\(folder)/\(parts[0])", &status) == 0, status.st_mode & S_IFMT == S_IFDIR
-            else { return nil }
-        }
-        let path = "\(folder)/\(name)"
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
-        return (path, Int(status.st_size))
-    }
-
-    /// Holds the record for this process, until it ends.
-    private static func lock(_ path: String) throws(LatentError) -> FileHandle {
-        guard let handle = FileHandle(forReadingAtPath: path) else {
-            throw LatentError(
-                .cannotWrite, path: path, "cannot be opened", hint: "check its permissions")
-        }
-        // Some network file systems have no locks; there nothing is refused.
-        guard flock(handle.fileDescriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
-            throw LatentError(
-                .exists, path: path, "another process is writing this run",
-                hint: "wait until it ends, or name another folder")
-        }
-        return handle
-    }
-
-    /// Takes what is behind the trusted lines off a manifest.
-    private static func cut(_ path: String, to progress: RunProgress) throws {
-        guard FileManager.default.fileExists(atPath: path) else {
-            return try FileBytes.write([], to: path, overwrite: false)
-        }
-        guard let handle = FileHandle(forUpdatingAtPath: path),
-            let length = try? handle.seekToEnd()
-        else {
-            throw LatentError(
-                .cannotWrite, path: path, "the manifest cannot be opened",
-                hint: "check the permissions")
-        }
-        guard length == progress.manifestByteCount else {
-            throw LatentError(
-                .exists, path: path, "another process has just written to it",
-                hint: "run the command again")
-        }
-        if length > progress.byteCount {
-            try handle.truncate(atOffset: UInt64(progress.byteCount))
-        }
-    }
-
-    /// Removes files that had no name yet when a run was ended.
-    private static func removePartialFiles(_ path: String) {
-        let manager = FileManager.default
-        for name in (try? manager.contentsOfDirectory(atPath: path)) ?? [] {
-            let inner = (try? manager.contentsOfDirectory(atPath: "\(path)/\(name)")) ?? []
-            for file in [name] + inner.map({ "\(name)/\($0)" }) {
-                if FileBytes.isTemporary(file) { unlink("\(path)/\(file)") }
-            }
-        }
-    }
-
-    /// Removes what earlier runs wrote, of a part only its own.
-    private static func removeRuns(_ path: String, shard: Shard?) throws(LatentError) {
-        let names = shard == nil ? RunRecord.names(in: path) : [recordName(shard)]
-        for name in names {
-            let record = "\(path)/\(name)"
-            guard FileManager.default.fileExists(atPath: record) else { continue }
-            _ = try lock(record)
-            let ending = name.dropFirst(RunRecord.namePrefix.count).dropLast(".json".count)
-            let manifest = "\(path)/manifest\(ending).ndjson"
-            if let handle = FileHandle(forReadingAtPath: manifest) {
-                removeFiles(of: LineReader(handle), in: path)
-            }
-            unlink(manifest)
-            unlink(record)
-        }
-    }
-
-    private static func removeFiles(of manifest: LineReader, in path: String) {
-        struct Line: Decodable { let file: String }
-        let decoder = JSONDecoder()
-        var folders: Set<Substring> = []
-        while let text = manifest.next() {
-            guard let line = try? decoder.decode(Line.self, from: Data(text.utf8)),
-                let file = location(of: line.file, in: path)
-            else { continue }
-            unlink(file.path)
-            if let end = line.file.firstIndex(of: "/") { folders.insert(line.file[..<end]) }
-        }
-        // Those that hold something else stay.
-        for folder in folders { rmdir("\(path)/\(folder)") }
-    }
+    /// Bytes of a file's name, at most, as Linux has it.
+    private static let nameLimit = 255
 }

@@ -6,6 +6,8 @@ import Torch
 struct Renderer: Sendable {
     /// One item to render.
     struct Job: Sendable {
+        /// Its place among all.
+        let slot: Int
         let draw: ParentSchedule.Draw
         let parents: [ItemWindows]
         /// [n, C, H, W] in 0…1.
@@ -51,7 +53,7 @@ struct Renderer: Sendable {
                 ?? job.draw.parents.first?.label
                 ?? (record?.labels.count == 1 ? record?.labels.first : nil),
             parents: zip(job.draw.parents, hashes).map { .init(path: $0.path, hash: $1) },
-            drawIndex: job.draw.index, mix: job.mix,
+            slot: job.slot, drawIndex: job.draw.index, mix: job.mix,
             attributes: conditioning?.values(of: job.codes) ?? [:], transforms: transforms)
     }
 

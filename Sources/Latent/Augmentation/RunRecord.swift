@@ -11,19 +11,22 @@ public struct RunRecord: Codable, Sendable, Equatable {
     public let settings: [String: String]
     /// What was chosen by ``AugmentationTrial``, and why; nil where the settings were given.
     public let choice: AugmentationChoice?
+    /// When the real items were last written; nil in records of before.
+    let times: String?
 
     /// Makes a record of settings.
     public init(_ settings: [String: String], choice: AugmentationChoice? = nil) {
         self.settings = settings
         self.choice = choice
+        times = nil
     }
 
     /// Collects what a run depends on.
     ///
     /// - Parameters:
     ///   - configuration: how latents are drawn
-    ///   - plan: what is made; its real items count by path, label, attributes and size, as reading
-    ///     all of them would take long
+    ///   - plan: what is made; its real items count by path, label, attributes and size, and where a run
+    ///     goes on by what ``RunProgress`` knows, as reading all of them would take long
     ///   - modelHash: of the model file; nil without a model
     ///   - originals: whether and how the real items are taken along
     ///   - choice: what decided the method and the transforms; nil where they were given
@@ -58,6 +61,7 @@ public struct RunRecord: Codable, Sendable, Equatable {
         }
         if configuration.strength != 1 { settings["strength"] = "\(configuration.strength)" }
         self.settings = settings
+        times = Self.times(of: plan.items + (configuration.direction?.items ?? []))
     }
 
     /// Real items by path, label, attributes and size, in a word.
@@ -128,6 +132,10 @@ public struct RunProgress: Sendable, Equatable {
     public internal(set) var counts: [String?: Int] = [:]
     /// Draws that were refused for them, by reason.
     public internal(set) var rejected: [Filters.Reason: Int] = [:]
+    /// Real items that the run could not read.
+    public internal(set) var unreadable: [UnreadableItem] = []
+    /// What the items that files were made from contained, by path: the first bytes of their SHA-256.
+    var parentWords: [String: UInt64] = [:]
     /// Length of the lines, and of all that is in the manifest.
     var byteCount = 0
     var manifestByteCount = 0
@@ -145,6 +153,12 @@ public struct RunProgress: Sendable, Equatable {
         let method: String
         let draw: Int
         let rejected: [String: Int]?
+        let parents: [Parent]?
+
+        struct Parent: Decodable {
+            let path: String
+            let sha256: String
+        }
     }
 
     /// Reads a manifest, up to the first line that is not as the run writes it.
@@ -185,6 +199,9 @@ public struct RunProgress: Sendable, Equatable {
                 newCount += 1
             }
             counts[line.label, default: 0] += 1
+            for parent in line.parents ?? [] {
+                parentWords[parent.path] = UInt64(parent.sha256.prefix(16), radix: 16)
+            }
             for (name, count) in line.rejected ?? [:] {
                 if let reason = Filters.Reason(rawValue: name) {
                     rejected[reason, default: 0] += count

@@ -8,7 +8,9 @@ public struct SyntheticItem: Sendable {
     public let label: String?
     /// The real items it was made from.
     public let parents: [Parent]
-    /// Which draw of the seed it is.
+    /// Its place among all that are made, which its name has.
+    public let slot: Int
+    /// Which draw of the seed it is: its place, unless draws before were refused or lost their parent.
     public let drawIndex: Int
     /// Where between two parents it lies: 0 at the first, 1 at the second, below 0 beyond the first.
     public let mix: Double?

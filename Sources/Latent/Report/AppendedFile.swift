@@ -1,5 +1,5 @@
-import Foundation
 import Glibc
+import Media
 
 /// A file that grows by whole pieces: a piece that cannot be written in full leaves nothing behind,
 /// so that whoever reads along never meets half of one for good.
@@ -14,8 +14,8 @@ final class AppendedFile {
 
     /// The name of the file.
     let path: String
-    private let handle: FileHandle
-    private var length: UInt64
+    private var descriptor: Int32
+    private var length: off_t
 
     /// Opens a file.
     ///
@@ -24,47 +24,48 @@ final class AppendedFile {
         var flags = O_WRONLY | O_APPEND | O_CLOEXEC
         if mode == .new { flags |= O_CREAT | O_EXCL }
         // Two names would be opened for one that holds a NUL.
-        let descriptor = path.utf8.contains(0) ? -1 : open(path, flags, 0o666)
+        let isName = !path.utf8.contains(0)
+        descriptor = isName ? open(path, flags, 0o666) : -1
+        let failure = SystemFailure(isName ? errno : EINVAL)
         guard descriptor >= 0 else {
-            let number = errno
-            throw number == EEXIST
+            throw failure.number == EEXIST
                 ? LatentError(.exists, path: path, "there is already a file of that name")
                 : LatentError(
-                    .cannotWrite, path: path,
-                    "cannot be opened for writing: \(String(cString: strerror(number)))",
-                    hint: "check the path and its permissions")
+                    .cannotWrite, path: path, "cannot be opened for writing: \(failure.reason)",
+                    hint: failure.advice ?? "check the path")
         }
-        handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        length = (try? handle.seekToEnd()) ?? 0
+        length = max(0, lseek(descriptor, 0, SEEK_END))
         self.path = path
     }
+
+    deinit { if descriptor >= 0 { Glibc.close(descriptor) } }
 
     /// Writes bytes at the end, all or none of them.
     ///
     /// - Throws: ``LatentError`` `.cannotWrite`
     func append(_ bytes: [UInt8]) throws(LatentError) {
-        do {
-            try handle.write(contentsOf: bytes)
-            length += UInt64(bytes.count)
-        } catch {
+        let number = FileBytes.write(bytes, to: descriptor)
+        guard number == 0 else {
             // What was written of them would make everything after it unreadable.
-            try? handle.truncate(atOffset: length)
-            throw LatentError(
-                .cannotWrite, path: path, "cannot be written: \(error.localizedDescription)",
-                hint: "make room on the disk")
+            _ = ftruncate(descriptor, length)
+            throw refusal(number)
         }
+        length += off_t(bytes.count)
     }
 
     /// Closes the file.
     ///
     /// - Throws: ``LatentError`` `.cannotWrite` when the disk was full: some report it only here
     func close() throws(LatentError) {
-        do {
-            try handle.close()
-        } catch {
-            throw LatentError(
-                .cannotWrite, path: path, "cannot be written: \(error.localizedDescription)",
-                hint: "make room on the disk")
-        }
+        let status = Glibc.close(descriptor)
+        let number = errno
+        descriptor = -1
+        guard status == 0 else { throw refusal(number) }
+    }
+
+    private func refusal(_ number: Int32) -> LatentError {
+        let failure = SystemFailure(number)
+        return LatentError(
+            .cannotWrite, path: path, "cannot be written: \(failure.reason)", hint: failure.advice)
     }
 }
