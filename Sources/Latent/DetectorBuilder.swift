@@ -76,7 +76,9 @@ struct DetectorBuilder {
         for score in try self.scores(of: items, by: detector, requested: requested) {
             for (kind, value) in score.values { scores[kind, default: []].append(value) }
         }
-        return Calibration(scores: scores, falseAlarmRate: request.falseAlarmRate ?? 0.05)
+        return Calibration(
+            scores: scores,
+            falseAlarmRate: request.falseAlarmRate ?? TrainingConfiguration.usualFalseAlarmRate)
     }
 
     private func scores(

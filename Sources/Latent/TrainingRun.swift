@@ -24,7 +24,8 @@ public struct TrainingRun {
         case calibrating(itemCount: Int)
         /// Deformations between items of a class are being learned.
         case deforming(done: Int, of: Int)
-        /// A flow of the latents is being learned, in so many steps at most.
+        /// A flow of the latents is being learned: in a trial of so many steps at most, and then, again
+        /// from 0, in as many as helped.
         case fittingFlow(done: Int, of: Int)
         /// It was learned.
         case fittedFlow(FlowConfiguration)

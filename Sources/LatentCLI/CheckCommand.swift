@@ -83,7 +83,10 @@ struct CheckCommand: ParsableCommand {
             switch Result(catching: { () throws(LatentError) in
                 try forecast(check, device: device)
             }) {
-            case .success(let forecast): try writer.write(forecast)
+            case .success(let forecast):
+                try writer.write(forecast)
+                console.clear()
+                advise(forecast, console)
             case .failure(let error) where error.code == .data:
                 isRefused = true
                 try writer.write(refusal: error)
@@ -94,10 +97,21 @@ struct CheckCommand: ParsableCommand {
         try output.flush()
         let problems = check.totals.problems
         if let count = problems[.unreadable] {
-            console.warning("\(count) of \(check.totals.fileCount) files cannot be read")
+            console.warning("\(count) of \(counted(check.totals.fileCount, "file")) cannot be read")
         }
         if problems[.unreadable] != nil || isRefused { throw ExitStatus.badData }
         if exitCode, !problems.isEmpty { throw ExitStatus.flagged }
+    }
+
+    /// Warns, as training would at its end, of too few files for thresholds.
+    private func advise(_ forecast: TrainingForecast, _ console: Console) {
+        let rate = training.falseAlarms ?? TrainingConfiguration.usualFalseAlarmRate
+        let needed = Calibration.neededCount(rate: rate)
+        guard forecast.calibrationCount < needed else { return }
+        console.advice(
+            "train would set no threshold: a false-alarm rate of \(rate) needs \(counted(needed, "file")) for "
+                + "calibration, there would be \(forecast.calibrationCount); give more files, a larger "
+                + "--calibration, or a larger --false-alarms")
     }
 
     /// Reads the files; a signal stops it between two of them.
@@ -115,9 +129,9 @@ struct CheckCommand: ParsableCommand {
             console.progress {
                 ahead.start(input, domain: domain, shard: inputs.shard)
                 let done = check.totals.fileCount
-                guard let total = ahead.total else { return "checked \(done) files" }
+                guard let total = ahead.total else { return "checked \(counted(done, "file"))" }
                 let seconds = Date().timeIntervalSince(startedAt) / Double(done)
-                return "checked \(done) of \(total) files, "
+                return "checked \(done) of \(counted(total, "file")), "
                     + "\(Console.duration(seconds * Double(max(0, total - done)))) left"
             }
         }

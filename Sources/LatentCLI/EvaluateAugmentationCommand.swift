@@ -174,7 +174,17 @@ struct AugmentationCommand: ParsableCommand {
         let total = evaluation.totalStepCount
         let startedAt = Date()
         var pairs: [AugmentationEvaluation.Pair] = []
+        let isLong = total > steps
+        if isLong {
+            console.note(
+                "\(total / steps) trainings of a small classifier, of \(counted(steps, "step"))")
+        }
         let figures = try evaluation.figures { done in
+            // The first of them says what all will take.
+            if isLong, done == steps {
+                let seconds = Date().timeIntervalSince(startedAt) * Double(total) / Double(done)
+                console.note("that takes about \(Console.duration(seconds))")
+            }
             console.progress {
                 let seconds = Date().timeIntervalSince(startedAt) / Double(done)
                 return "training: step \(done) of \(total), "

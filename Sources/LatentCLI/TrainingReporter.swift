@@ -8,6 +8,7 @@ final class TrainingReporter {
     private var failureCount = 0
     private var lastEpochNote = Date.distantPast
     private var deformingSince = Date.distantPast
+    private var flowRunCount = 0
     private var secondsLeft: Double?
     private var unitCount = 0
 
@@ -19,7 +20,7 @@ final class TrainingReporter {
     func handle(_ event: TrainingRun.Event) throws {
         switch event {
         case .surveyed(let done):
-            console.progress { "reading \(done) of \(self.itemCount) files" }
+            console.progress { "reading \(done) of \(counted(self.itemCount, "file"))" }
         case .failure(let failure):
             failureCount += 1
             console.warning("\(failure.item.path): \(failure.error.message)")
@@ -45,8 +46,16 @@ final class TrainingReporter {
                         ? ", \(Console.duration(seconds * Double(count - done))) left" : "")
             }
         case .fittingFlow(let done, let count):
-            if done == 0 { console.note("learning a flow of the latents") }
-            console.progress { "flow, step \(done) of at most \(count)" }
+            if done == 0 {
+                console.note(
+                    flowRunCount == 0
+                        ? "learning a flow of the latents: a trial of at most \(counted(count, "step"))"
+                        : "learning it from all windows: \(counted(count, "step"))")
+                flowRunCount += 1
+            }
+            console.progress {
+                "flow, step \(done) of \(self.flowRunCount == 1 ? "at most " : "")\(count)"
+            }
         case .fittedFlow(let flow):
             console.note("flow: \(flow.sentence)")
             if let own = flow.heldOutNats, let other = flow.mixtureHeldOutNats, own < other {
@@ -55,7 +64,7 @@ final class TrainingReporter {
                         + "density, or more files")
             }
         case .calibrating(let count):
-            console.progress { "scoring \(count) held-out files" }
+            console.progress { "scoring \(counted(count, "held-out file"))" }
         }
     }
 
@@ -87,7 +96,7 @@ final class TrainingReporter {
         )
         if summary.calibrationCount < 19 {
             console.note(
-                "only \(summary.calibrationCount) files for thresholds: the smallest false-alarm "
+                "only \(counted(summary.calibrationCount, "file")) for thresholds: the smallest false-alarm "
                     + "rate they can promise is "
                     + format(Calibration.smallestRate(count: summary.calibrationCount), digits: 3))
         }
@@ -141,11 +150,11 @@ final class TrainingReporter {
         if let threshold = calibration.threshold(kind) {
             console.note(
                 "threshold \(format(threshold)) (\(kind.rawValue)) at \(rate * 100) % false alarms, from "
-                    + "\(count) held-out files")
+                    + "\(counted(count, "held-out file"))")
         } else {
             console.warning(
                 "no threshold: a false-alarm rate of \(rate) needs "
-                    + "\(Calibration.neededCount(rate: rate)) files for calibration, there are "
+                    + "\(counted(Calibration.neededCount(rate: rate), "file")) for calibration, there are "
                     + "\(count); give more files, a larger --calibration, or a larger "
                     + "--false-alarms")
         }

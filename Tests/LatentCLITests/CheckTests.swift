@@ -49,6 +49,20 @@ struct CheckTests {
         #expect((30_000_000..<2_000_000_000).contains(bytes))
     }
 
+    @Test("too few files for thresholds are warned of, as training would")
+    func thresholds() throws {
+        func warning(_ flags: [String]) throws -> String {
+            try Tool.run(["check", Scoring.imageInbox, "--epochs", "1"] + flags).errors
+        }
+        #expect(
+            try warning([]).contains(
+                "no threshold: a false-alarm rate of 0.05 needs 19 files for calibration, there would "
+                    + "be "))
+        #expect(
+            try !warning(["--false-alarms", "0.4", "--calibration", "0.3"]).contains("threshold"))
+        #expect(try !warning(["-q"]).contains("threshold"))
+    }
+
     @Test("files are counted by class, split, size, depth, channels and rate")
     func totals() throws {
         let (_, images) = try check(TrainedModels.shapes, flags: ["--epochs", "1"])

@@ -48,6 +48,9 @@ struct EvaluateAugmentation {
         ]
         let run = try evaluate(arguments)
         #expect(run.status == 0, "\(run.errors)")
+        // Of one step each it is told how many trainings there are, and how long they take.
+        #expect(run.errors.contains("8 trainings of a small classifier, of 20 steps"))
+        #expect(run.errors.contains("that takes about "))
         #expect(run.errors.contains("42 real, 36 held-out and 42 synthetic images, grey at 32×32"))
         let found = try figures(run)
         #expect(found.allSatisfy { $0["schema"] as? Int == 1 })

@@ -53,6 +53,22 @@ struct Flow {
         #expect(scored.status == 0 && scored.lines.count == 9)
     }
 
+    @Test("A flow that is worse than the mixtures is warned of, with the figures")
+    func warning() throws {
+        let folder = try TemporaryFolder()
+        let trained = try Tool.run(
+            ["train", TrainedModels.shapes, "-o", folder / "m"] + Self.flags
+                + ["--flow-steps", "1", "--epochs", "40"])
+        #expect(trained.status == 0)
+        let record = try object(try Tool.run("inspect", folder / "m", "--format", "json").output)
+        let flow = try #require(record["flow"] as? [String: Any])
+        let own = try #require(flow["heldOutNats"] as? Double)
+        let other = try #require(flow["mixtureHeldOutNats"] as? Double)
+        #expect(own < other)
+        let warning = "held-out files are less likely under the flow than under the mixtures"
+        #expect(trained.errors.contains("latent: warning: \(warning); use --method density"))
+    }
+
     @Test("Posteriors of pseudo-inputs are what such a model's prior is made of")
     func vamp() throws {
         let folder = try TemporaryFolder()

@@ -173,7 +173,10 @@ import Testing
         #expect(found.count == 3)
         #expect(
             found.map { FileManager.default.fileExists(atPath: $0.path) } == [false, false, false])
-        #expect(found[1].path == "nonsense")
+        #expect(found[1].path == (folder / "m.ndjson") + ":2: names no path")
+        #expect(found[2].path == (folder / "m.ndjson") + ":3: names no path")
+        let table = try items("m.csv", "label,path\nx,a.png\n\ny,\n")
+        #expect(table.last?.path == (folder / "m.csv") + ":4: names no path")
         #expect(try items("header.csv", "path,label\n").isEmpty)
     }
 

@@ -70,8 +70,10 @@ final class LineReader {
 /// are left alone, so that the manifest of `latent augment` (with `file`) can be read back.
 final class Manifest {
     private let reader: LineReader
+    private let path: String
     private let folder: String
     private let header: [String]?
+    private var lineNumber = 0
 
     /// Opens a manifest; nil when the path is not named like one.
     init?(path: String) {
@@ -83,9 +85,11 @@ final class Manifest {
             stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
             let handle = FileHandle(forReadingAtPath: path)
         else { return nil }
+        self.path = path
         reader = LineReader(handle)
         folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
         header = isCSV ? Self.fields(reader.next() ?? "") : nil
+        if isCSV { lineNumber = 1 }
     }
 
     /// Whether its columns say where the files are; lines of JSON each say so themselves.
@@ -95,6 +99,7 @@ final class Manifest {
     /// reported and not lost.
     func next(_ attributeNames: [String] = []) -> Item? {
         while let line = reader.next() {
+            lineNumber += 1
             guard !line.allSatisfy(\.isWhitespace) else { continue }
             var values: [String: String] = [:]
             if let header {
@@ -109,8 +114,9 @@ final class Manifest {
                 }
             }
             guard let path = values["path"] ?? values["file"] else {
+                let place = "\(path):\(lineNumber): names no path"
                 return Item(
-                    path: line, relativePath: String(line.lastPathComponent), label: nil,
+                    path: place, relativePath: String(place.lastPathComponent), label: nil,
                     split: nil, attributes: attributeNames.map { _ in nil })
             }
             let full = path.hasPrefix("/") ? path : folder + path

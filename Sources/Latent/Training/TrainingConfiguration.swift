@@ -59,7 +59,10 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     /// Share of the items that thresholds are fitted to.
     public var calibrationShare = 0.1
     /// The false-alarm rate that thresholds are set for.
-    public var falseAlarmRate = 0.05
+    public var falseAlarmRate = usualFalseAlarmRate
+
+    /// The false-alarm rate where none is asked for.
+    public static let usualFalseAlarmRate = 0.05
 
     /// Steps that training takes where no number of epochs is given.
     public static let defaultStepCount = 1500
