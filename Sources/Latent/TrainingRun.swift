@@ -89,9 +89,9 @@ public struct TrainingRun {
     /// Fewer items than this are no data set.
     public static let minimumItemCount = 10
 
-    private let request: TrainingRequest
-    private let environment: Environment
-    private let onEvent: (Event) throws -> Void
+    let request: TrainingRequest
+    let environment: Environment
+    let onEvent: (Event) throws -> Void
 
     /// Makes a run.
     public init(
@@ -135,85 +135,6 @@ public struct TrainingRun {
         let prepared = try prepare(survey, domain: domain)
         try onEvent(.planned(prepared.summary))
         return try fit(prepared, survey: survey, domain: domain)
-    }
-
-    /// Everything that is decided from a survey before the first step.
-    struct Prepared {
-        let plan: TrainingPlan
-        let split: Split
-        let jobs: [ViewJob]
-        let labels: [String]
-        let summary: Summary
-    }
-
-    /// Decides on views, networks, parts and schedules.
-    ///
-    /// - Parameters:
-    ///   - survey: what is there
-    ///   - domain: how it is read
-    ///   - itemCount: number of items, where the survey is of some of them
-    /// - Returns: what training begins with
-    /// - Throws: ``LatentError`` `.data` without enough readable files, `.usage` for settings that do
-    ///   not fit
-    func prepare(_ survey: Survey, domain: Domain, itemCount: Int? = nil) throws -> Prepared {
-        try Self.checkCount(survey, domain: domain)
-        let plan = try TrainingPlan(request, survey: survey, domain: domain)
-        let configuredShares = shares(itemCount: itemCount ?? survey.items.count)
-        let split = Split(
-            survey.items, heldOutShare: configuredShares.heldOut,
-            calibrationShare: configuredShares.calibration, seed: request.seed)
-        guard !split.training.isEmpty else {
-            throw LatentError(
-                .usage, "the shares leave none of the \(survey.items.count) files to train on",
-                hint: "use a smaller --validation or --calibration")
-        }
-        guard request.scoreKind != .ensemble || split.heldOut.count >= Ensemble.smallestCount
-        else {
-            throw LatentError(
-                .usage,
-                "the score ensemble is fitted to \(Ensemble.smallestCount) held-out files, there are "
-                    + "\(split.heldOut.count)",
-                hint: "use a larger --validation, or another --score"
-            )
-        }
-        let jobs = try plan.views.map { view in
-            try ViewJob(view, split: split, readerCount: environment.readerCount) {
-                var configuration = trainingConfiguration(
-                    windowCount: $0 * (itemCount ?? survey.items.count) / survey.items.count,
-                    plan: plan, view: view)
-                configuration.heldOutShare = configuredShares.heldOut
-                configuration.calibrationShare = configuredShares.calibration
-                return configuration
-            }
-        }
-        for job in jobs {
-            try checkMemory(
-                job.plan.model,
-                batchSize: min(job.configuration.batchSize, job.training.windowCount))
-        }
-        let windowCount = jobs[0].training.windowCount
-        guard
-            request.scoreKind != .mixture
-                || windowCount >= MixtureError.smallestWindowCount
-                    && plan.primary.preprocessing.windowing.mode != .grid
-        else {
-            throw LatentError(
-                .usage,
-                "the score mixture needs \(MixtureError.smallestWindowCount) windows to fit, no "
-                    + "patches; there are \(windowCount) of \(plan.primary.preprocessing.viewName)",
-                hint: "use another --score")
-        }
-        let labels = Set(survey.items.compactMap(\.item.label)).sorted()
-        return Prepared(
-            plan: plan, split: split, jobs: jobs, labels: labels,
-            summary: Summary(
-                itemCount: survey.items.count, failureCount: survey.failures.count,
-                windowCount: jobs[0].training.windowCount, labelCount: labels.count,
-                trainingCount: split.training.count, heldOutCount: split.heldOut.count,
-                calibrationCount: split.calibration.count, model: plan.primary.model,
-                latentDimensionCount: plan.primary.model.latentDimensionCount,
-                preprocessing: plan.primary.preprocessing, training: jobs[0].configuration,
-                purpose: plan.purpose, viewReason: plan.viewReason))
     }
 
     private func fit(_ prepared: Prepared, survey: Survey, domain: Domain) throws -> ModelFile? {
@@ -319,36 +240,6 @@ public struct TrainingRun {
         return file
     }
 
-    /// One view, and what its network is fitted to.
-    struct ViewJob {
-        let plan: ViewPlan
-        let training: WindowSource
-        let heldOut: WindowSource
-        var configuration: TrainingConfiguration
-
-        init(
-            _ plan: ViewPlan, split: Split, readerCount: Int,
-            configuration: (_ windowCount: Int) -> TrainingConfiguration
-        ) throws {
-            self.plan = plan
-            training = try WindowSource(
-                split.training, preprocessing: plan.preprocessing, threadCount: readerCount,
-                conditioning: plan.model.conditioning)
-            heldOut = try WindowSource(
-                split.heldOut, preprocessing: plan.preprocessing, threadCount: readerCount,
-                conditioning: plan.model.conditioning, cacheByteLimit: 32 << 20)
-            self.configuration = configuration(training.windowCount)
-        }
-
-        /// The same of one of several members.
-        func member(_ index: Int) -> ViewJob {
-            var job = self
-            job.configuration.seed = DetectorView.seed(
-                ofMember: index, of: configuration.seed)
-            return job
-        }
-    }
-
     private func fit(
         _ job: ViewJob, planText: String, team: Team, checkpointPath: String,
         reportFolder: String?, domain: Domain
@@ -414,71 +305,6 @@ public struct TrainingRun {
             hint: "train in one process, or use another objective")
     }
 
-    /// Refuses what this machine cannot hold, where the system would otherwise end the process.
-    private func checkMemory(_ model: VAEConfiguration, batchSize: Int) throws(LatentError) {
-        let needed = model.stepByteCount(batchSize: batchSize) / 1e9
-        let available = Double(ProcessInfo.processInfo.physicalMemory) / 1e9
-        guard environment.device == .cpu, needed > available else { return }
-        throw LatentError(
-            .usage,
-            "steps of \(batchSize) windows of \(model.channelCount)×\(model.height)×"
-                + "\(model.width) in layers of \(model.widths) take about "
-                + "\(Int(needed.rounded(.up))) GB, the machine has \(Int(available)) GB",
-            hint: "use a smaller --batch, --size, --channels or --latent")
-    }
-
-    private static func checkCount(_ survey: Survey, domain: Domain) throws(LatentError) {
-        guard survey.items.count >= minimumItemCount else {
-            let bad = survey.failures.count
-            let found =
-                survey.items.isEmpty && bad == 0
-                ? "no \(domain.plural) were found"
-                : "\(survey.items.count) readable \(domain.plural) were found"
-                    + (bad == 0 ? "" : " and \(bad) that cannot be read")
-            throw LatentError(
-                .data, "\(found), training needs at least \(minimumItemCount)",
-                hint: "name folders or files that hold more")
-        }
-    }
-
-    /// Shares of the items that are not fitted to.
-    ///
-    /// A tenth each, but as many for thresholds as the false-alarm rate needs to be promised, up to
-    /// three tenths: a model without thresholds is of little use.
-    private func shares(itemCount: Int) -> (heldOut: Double, calibration: Double) {
-        let needed = Calibration.neededCount(rate: request.falseAlarmRate ?? 0.05)
-        let share = Double(needed) / Double(itemCount)
-        let calibration = share <= 0.3 ? max(0.1, share) : 0.1
-        // As many as an ensemble is fitted to, up to two tenths.
-        let heldOut = min(0.2, max(0.1, Double(Ensemble.smallestCount) / Double(itemCount)))
-        return (request.heldOutShare ?? heldOut, request.calibrationShare ?? calibration)
-    }
-
-    private func trainingConfiguration(
-        windowCount: Int, plan: TrainingPlan, view: ViewPlan
-    ) -> TrainingConfiguration {
-        var configuration = TrainingConfiguration(
-            windowCount: windowCount,
-            stepCount: plan.purpose == .detection
-                ? TrainingConfiguration.detectionStepCount : TrainingConfiguration.defaultStepCount,
-            batchSize: request.batchSize, epochCount: request.epochCount, patience: request.patience
-        )
-        configuration.seed = request.seed
-        if let value = request.learningRate { configuration.learningRate = value }
-        if let value = request.gradientClip { configuration.gradientClip = value }
-        if let value = request.klWarmupShare { configuration.klWarmupShare = value }
-        if let value = request.falseAlarmRate { configuration.falseAlarmRate = value }
-        configuration.freeNats = request.freeNats ?? (view.model.layerCount > 1 ? 2 : 0)
-        if let value = request.averageDecay { configuration.averageDecay = value }
-        configuration.balance = request.balance
-        configuration.precision = request.precision ?? .usual(on: environment.device)
-        let usual = plan.purpose == .detection ? TrainingRequest.Augmentation.off : .light
-        if request.augmentation ?? usual == .light {
-            configuration.augmentation = .light(for: view.preprocessing)
-        }
-        return configuration
-    }
-
     /// SHA-256 over the sorted content words: the same files in another order are the same data.
     private static func fingerprint(_ survey: Survey) -> String {
         ContentHash.fingerprint(ofWords: survey.items.map(\.contentWord))
@@ -493,115 +319,6 @@ public struct TrainingRun {
         // A run goes on as what it began as, down to the number of its networks.
         let members = request.memberCount > 1 ? ["\(request.memberCount) members"] : []
         return (parts + members + [fingerprint]).joined(separator: "\n")
-    }
-
-    /// Where the latents lie; nil where no Gaussian can be fitted to them, as the model is whole without.
-    private func density(
-        of model: VAE, training: WindowSource, record: ModelRecord
-    ) throws -> LatentDensity? {
-        do {
-            return try LatentDensity(
-                fittedTo: model, training: training, groups: LatentDensity.groups(of: record),
-                seed: request.seed)
-        } catch is TorchError {
-            return nil
-        }
-    }
-
-    /// A flow of the latents, compared with their density; nil where none is asked for, or possible.
-    private func flow(
-        of model: VAE, job: ViewJob, density: LatentDensity?, record: ModelRecord
-    ) throws -> LatentFlow? {
-        guard request.flowStepCount > 0 else { return nil }
-        let groups = LatentDensity.groups(of: record)
-        let latents = try LabelledPosteriors(of: job.training, by: model, labels: groups)
-        let flow = try latents.flatMap {
-            try LatentFlow.fitted(
-                to: $0, groups: groups, stepCount: request.flowStepCount, seed: request.seed
-            ) { done, count in
-                try onEvent(.fittingFlow(done: done, of: count))
-                if environment.shouldStop() {
-                    throw LatentError(
-                        .interrupted, "interrupted while a flow was learned, at step \(done)",
-                        hint: "use --resume to go on from the checkpoint, where there is one")
-                }
-            }
-        }
-        guard let flow else {
-            try onEvent(
-                .training(
-                    .warning("no flow is learned: the windows are too few, or latents overflowed")))
-            return nil
-        }
-        if let heldOut = try LabelledPosteriors(of: job.heldOut, by: model, labels: groups) {
-            try flow.compare(on: heldOut, with: density, seed: request.seed)
-        }
-        try onEvent(.fittedFlow(flow.configuration))
-        return flow
-    }
-
-    /// How items of a class differ; nil where there are no two, of one window each.
-    ///
-    /// Learned from all items: a deformation has no part in scores, so that none need be kept from it.
-    private func deformations(_ survey: Survey, plan: TrainingPlan) throws -> DeformationNetwork? {
-        let stepCount = request.deformationStepCount ?? DeformationNetwork.defaultStepCount
-        guard plan.purpose == .augmentation, stepCount > 0 else { return nil }
-        let preprocessing = plan.primary.preprocessing
-        let source = try WindowSource(
-            survey.items, preprocessing: preprocessing, threadCount: environment.readerCount)
-        guard DeformationPairs.exist(in: source) else {
-            if request.deformationStepCount != nil {
-                try onEvent(
-                    .training(
-                        .warning(
-                            "no deformations are learned: no two files of a class are one window each"
-                        )))
-            }
-            return nil
-        }
-        var configuration = DeformationConfiguration(
-            windowing: preprocessing.windowing, channelCount: preprocessing.channelCount,
-            stepCount: stepCount, itemCount: 0)
-        let pairs = try DeformationPairs(of: source, configuration: configuration)
-        guard pairs.itemCount > 0 else { return nil }
-        configuration.itemCount = pairs.itemCount
-        return try DeformationNetwork.fitted(
-            to: pairs, configuration: configuration, isImage: preprocessing.domain == .image,
-            seed: request.seed
-        ) { done in
-            try onEvent(.deforming(done: done, of: stepCount))
-            if environment.shouldStop() {
-                throw LatentError(
-                    .interrupted, "interrupted while deformations were learned, at step \(done)",
-                    hint: "use --resume to go on from the checkpoint, where there is one")
-            }
-        }
-    }
-
-    /// What generated files look like: the usual size and depth, or the usual level.
-    private func describeOutput(
-        _ record: inout ModelRecord, survey: Survey, plan: ViewPlan,
-        training: [SurveyedItem]
-    ) throws {
-        switch plan.preprocessing.view {
-        case .pixels:
-            record.outputSize =
-                plan.preprocessing.windowing.mode == .whole
-                ? [survey.mode(\.height), survey.mode(\.width)]
-                : [plan.model.height, plan.model.width]
-            record.outputBitDepth = survey.mode(\.bitDepth) == 16 ? 16 : 8
-        case .logMel(let view):
-            // What cannot be turned back needs no level.
-            guard plan.preprocessing.isInvertible else { return }
-            // A sample of the clips is enough for a mean level.
-            let step = max(1, training.count / 100)
-            var levels: [Double] = []
-            for index in stride(from: 0, to: training.count, by: step) {
-                let audio = try Audio(contentsOf: training[index].item.path)
-                levels.append(try view.features(of: audio).1.referenceLevel)
-            }
-            record.outputReferenceLevel = levels.reduce(0, +) / Double(max(1, levels.count))
-        }
     }
 }
 

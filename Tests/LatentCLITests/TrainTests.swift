@@ -82,8 +82,8 @@ struct Training {
     @Test(
         "Data that are no data set are refused",
         arguments: [
-            ("broken/tiny-1x1.png", "image", "1 readable images were found"),
-            ("broken/silence.wav", "audio", "1 readable recordings were found"),
+            ("broken/tiny-1x1.png", "image", "1 readable image was found"),
+            ("broken/silence.wav", "audio", "1 readable recording was found"),
             ("broken/truncated.png", "image", "1 that cannot be read"),
         ])
     func tooFew(name: String, domain: String, message: String) throws {
