@@ -17,7 +17,6 @@ import random
 import struct
 import sys
 import tempfile
-import time
 import zlib
 
 import measured

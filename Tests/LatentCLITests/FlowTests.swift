@@ -116,25 +116,8 @@ struct Flow {
 
     @Test("It can be interrupted, and a run that goes on gives the same bytes")
     func interrupted() throws {
-        let folder = try TemporaryFolder()
-        let flags = Self.flags + ["--flow-steps", "200", "--checkpoint-interval", "0"]
-        let whole = try Tool.run(["train", TrainedModels.shapes, "-o", folder / "whole"] + flags)
-        #expect(whole.status == 0)
-        let run = try Tool.shell(
-            """
-            "$latent" train "$1" -o "$2" \(flags.joined(separator: " ")) 2> "$2.err" &
-            until grep -q 'learning a flow' "$2.err" || ! kill -0 $! 2> /dev/null; do :; done
-            kill -INT $!
-            wait $! 2> /dev/null
-            """, TrainedModels.shapes, folder / "parts")
-        #expect(run.status == 130)
-        let errors = try String(contentsOfFile: folder / "parts.err", encoding: .utf8)
-        #expect(errors.contains("interrupted while a flow was learned"))
-        #expect(!FileManager.default.fileExists(atPath: folder / "parts"))
-        let resumed = try Tool.run(
-            ["train", TrainedModels.shapes, "-o", folder / "parts", "--resume"] + flags)
-        #expect(resumed.status == 0, "\(resumed.errors)")
-        let written = try contents(below: folder.path)
-        #expect(written["parts"] == written["whole"])
+        try TrainedModels.expectResumable(
+            Self.flags + ["--flow-steps", "200"], after: "learning a flow",
+            saying: "interrupted while a flow was learned")
     }
 }

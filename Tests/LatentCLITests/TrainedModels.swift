@@ -1,5 +1,6 @@
 import Foundation
 import TestSupport
+import Testing
 
 /// Small models that many tests share; each is trained once, when it is first asked for.
 enum TrainedModels {
@@ -34,6 +35,34 @@ enum TrainedModels {
     }
     private static let soundResult = Result {
         try Trained(on: sounds, tiny + ["--mels", "16", "--calibration", "0.3"])
+    }
+}
+
+extension TrainedModels {
+    /// Interrupts training once it says something, and expects that `--resume` comes to the bytes of a
+    /// run that was left alone.
+    static func expectResumable(
+        _ flags: [String], after note: String, saying message: String
+    ) throws {
+        let folder = try TemporaryFolder()
+        let flags = flags + ["--checkpoint-interval", "0"]
+        let whole = try Tool.run(["train", shapes, "-o", folder / "whole"] + flags)
+        #expect(whole.status == 0, "\(whole.errors)")
+        let run = try Tool.shell(
+            """
+            "$latent" train "$1" -o "$2" \(flags.joined(separator: " ")) 2> "$2.err" &
+            until grep -q "$3" "$2.err" || ! kill -0 $! 2> /dev/null; do :; done
+            kill -INT $!
+            wait $! 2> /dev/null
+            """, shapes, folder / "parts", note)
+        #expect(run.status == 130)
+        let errors = try String(contentsOfFile: folder / "parts.err", encoding: .utf8)
+        #expect(errors.contains(message) && errors.contains("--resume"), "\(errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder / "parts"))
+        let resumed = try Tool.run(["train", shapes, "-o", folder / "parts", "--resume"] + flags)
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        let written = try contents(below: folder.path)
+        #expect(written["parts"] == written["whole"])
     }
 }
 

@@ -122,7 +122,10 @@ final class SmallClassifier {
             let loss = try (outputs.logSumExp(axis: 1) - (outputs * oneHot).sum(axes: [1])).mean()
             guard try loss.item().isFinite else {
                 throw LatentError(
-                    .diverged, "the small classifier's loss is no number after \(step) steps")
+                    .diverged, "the small classifier's loss is no number after \(step) steps",
+                    hint:
+                        "look at the files for strange ones with latent check, or use another --seed"
+                )
             }
             try loss.backward()
             let progress = Double(step) / Double(configuration.stepCount)

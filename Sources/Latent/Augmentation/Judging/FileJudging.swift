@@ -63,14 +63,11 @@ public final class FileJudging {
             byteCount: { (try? $0.candidate.get().windows.byteCount) ?? 0 }
         ) { item -> Read in
             do {
-                let codes = try conditioning?.codes(of: item) ?? []
-                let bytes = try FileBytes.read(item.path)
-                return try gate.run(bytes) {
-                    let candidate = try Judge.Candidate(
-                        bytes, path: item.path, preprocessing: preprocessing,
-                        label: conditioning?.label(of: codes) ?? item.label, codes: codes)
-                    return (item, .success(candidate))
-                }
+                let candidate = try Judge.Candidate(
+                    reading: item, preprocessing: preprocessing, conditioning: conditioning,
+                    gate: gate
+                ) { conditioning?.label(of: $0) ?? item.label }
+                return (item, .success(candidate))
             } catch {
                 return (item, .failure(ItemFailed(ItemError(error))))
             }

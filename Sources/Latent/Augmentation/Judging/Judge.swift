@@ -79,14 +79,11 @@ final class Judge {
         ) { index -> Result<Candidate, ItemFailure> in
             let item = items[index]
             do {
-                let codes = try conditioning?.codes(of: item) ?? []
-                let bytes = try FileBytes.read(item.path)
                 return .success(
-                    try gate.run(bytes) {
-                        try Candidate(
-                            bytes, path: item.path, preprocessing: preprocessing,
-                            label: classes[index], codes: codes)
-                    })
+                    try Candidate(
+                        reading: item, preprocessing: preprocessing, conditioning: conditioning,
+                        gate: gate
+                    ) { _ in classes[index] })
             } catch {
                 return .failure(ItemFailure(item: item, error: ItemError(error)))
             }
@@ -237,5 +234,28 @@ extension Judge.Candidate {
         self.init(
             print: try Fingerprint(of: bytes, path: path, preprocessing: preprocessing),
             windows: try preprocessing.windows(of: bytes, path: path), label: label, codes: codes)
+    }
+
+    /// Reads a file.
+    ///
+    /// - Parameters:
+    ///   - item: the file
+    ///   - preprocessing: of the model
+    ///   - conditioning: of the model; nil where it is told no labels
+    ///   - gate: shared by threads that read at the same time
+    ///   - label: the class of the file, which the codes of its labels may say
+    /// - Throws: ``LatentError`` for labels that the model does not know, `MediaError` for a file that
+    ///   cannot be read right
+    init(
+        reading item: Item, preprocessing: Preprocessing, conditioning: Conditioning?,
+        gate: LargeFileGate, label: (_ codes: [Int]) -> String?
+    ) throws {
+        let codes = try conditioning?.codes(of: item) ?? []
+        let bytes = try FileBytes.read(item.path)
+        self = try gate.run(bytes) {
+            try Self(
+                bytes, path: item.path, preprocessing: preprocessing, label: label(codes),
+                codes: codes)
+        }
     }
 }
