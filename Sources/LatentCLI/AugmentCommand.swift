@@ -31,6 +31,7 @@ struct AugmentCommand: ParsableCommand {
                   --toward smiles --away-from frowns
               latent augment -m m.safetensors words.csv -o t -n 500 --toward speaker=theo
               latent augment -m m.safetensors photos -o best -n 500 --method auto
+              latent augment -m m.safetensors words.csv -o best -n 500 --method auto --group speaker
               latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
               latent augment photos -o classic -n 5000 --transform classic
               latent augment photos -o bent -n 5000 --transform flip-x,classic,elastic=0.05
@@ -83,11 +84,14 @@ struct AugmentCommand: ParsableCommand {
             of a class; smote, between an item and one of the nearest of its class; extrapolate, beyond \
             an item, away from one of them; deform, a real item changed as others of a class differ, and \
             as sharp as it is; transform, a real item itself, for --transform; auto, in minutes, what does \
-            most for a small classifier of DATA, or classic transforms where nothing is better beyond \
-            doubt, or no new files (posterior where data are named, else density, or prior where the \
+            most for a small classifier of DATA, and how many help, up to the number asked for: what a \
+            model draws where it is better than transforms beyond doubt, else the best of these, or no new \
+            files (posterior where data are named, else density, or prior where the \
             model has none; transform without a model).
             """)
     var methodOption: MethodOption?
+
+    @OptionGroup var automatic: AutomaticOptions
 
     @Option(
         help: ArgumentHelp(
@@ -182,6 +186,9 @@ struct AugmentCommand: ParsableCommand {
             throw ValidationError(
                 "--method \(method.rawValue) starts from no real items, and --reject compares with none; "
                     + "leave DATA out.")
+        }
+        guard isAutomatic || automatic.group == nil else {
+            throw ValidationError("--group is of --method auto.")
         }
         try isAutomatic ? checkAutomatic() : checkTransform()
         try checkPairs()
@@ -283,7 +290,9 @@ struct AugmentCommand: ParsableCommand {
         let console = Console(quiet: machine.quiet)
         let loaded = try model.map { try ModelFile.read($0) }
         let inputs =
-            try loaded.map { try input.inputs(of: $0.file.record) } ?? input.inputs(domain: nil)
+            try loaded.map {
+                try input.inputs(of: $0.file.record, groupedBy: automatic.group)
+            } ?? input.inputs(domain: nil, attributeNames: automatic.attributeNames)
         var parents = Array(inputs)
         // As for train: what is made of test files must not be trained on.
         if parents.contains(where: { $0.split == "train" }) {
@@ -328,9 +337,10 @@ struct AugmentCommand: ParsableCommand {
         if isAutomatic {
             let automatic = AutomaticMethod(
                 source: source, drawing: configuration, domain: domain, filters: filters,
-                device: device, console: console)
+                device: device, groupIndex: self.automatic.groupIndex(loaded?.file.record),
+                console: console)
             let chosen = try automatic.choice(of: parents, in: output, beginsAgain: force)
-            try automatic.apply(chosen, to: &configuration)
+            try automatic.apply(chosen, of: parents, to: &configuration)
             choice = chosen
         }
         let usesModel = configuration.method != .transform

@@ -29,6 +29,27 @@ enum MethodOption: ExpressibleByArgument, Equatable, Sendable {
     }
 }
 
+/// What `--method auto` is told.
+struct AutomaticOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            For auto: column of the manifest of DATA, such as speaker; files with one value are all \
+            left out at once, so that ways are tried on speakers that nothing was made of.
+            """, valueName: "name"))
+    var group: String?
+
+    /// What items are to carry, beside what a model is told.
+    var attributeNames: [String] { group.map { [$0] } ?? [] }
+
+    /// Which of the attributes of items is the group; nil where there are none.
+    func groupIndex(_ record: ModelRecord?) -> Int? {
+        group.flatMap { name in
+            (record?.attributeNames(groupedBy: name) ?? attributeNames).firstIndex(of: name)
+        }
+    }
+}
+
 /// `augment --method auto`: chooses how new files are made, says why, and keeps to it in a run that goes
 /// on.
 struct AutomaticMethod {
@@ -39,6 +60,8 @@ struct AutomaticMethod {
     /// What new files of a method are refused for.
     let filters: (LatentSampling) -> Filters
     let device: Device
+    /// Which attribute of items is their group.
+    let groupIndex: Int?
     let console: Console
 
     private var usual: AugmentationChoice.Way { source == nil ? .classic : .init(drawing.method) }
@@ -64,49 +87,55 @@ struct AutomaticMethod {
             try OutputFolder.checkIsEmpty(output, shard: drawing.shard)
         }
         // Requests that cannot be met are refused now, not in minutes.
+        let count = try newCount(of: items)
+        let trial = AugmentationTrial(
+            source: source, drawing: drawing, domain: domain, filters: filters, device: device)
+        let chosen =
+            count > 0
+            ? try tried(trial, on: items, .init(count: count, groupIndex: groupIndex))
+            : AugmentationChoice(untried: usual, because: "no class lacks files")
+        report(chosen)
+        return chosen
+    }
+
+    /// Number of new files that are asked for.
+    private func newCount(of items: [Item]) throws -> Int {
         var plain = drawing
         try apply(usual, to: &plain)
         let augmenter =
             try source.map {
                 try Augmenter(file: $0.file, model: $0.model, configuration: plain)
             } ?? Augmenter(transforming: plain)
-        let trial = AugmentationTrial(
-            source: source, drawing: drawing, domain: domain, filters: filters, device: device)
-        let isNeeded = try augmenter.plan(for: items).slotCount > 0
-        let chosen =
-            isNeeded
-            ? try tried(trial, on: items)
-            : AugmentationChoice(untried: usual, because: "no class lacks files")
-        report(chosen)
-        return chosen
+        return try augmenter.plan(for: items).slotCount
     }
 
+    /// Seconds of training that say how long the whole will take.
+    private static let timedSeconds = 2.0
+
     private func tried(
-        _ trial: AugmentationTrial, on items: [Item]
+        _ trial: AugmentationTrial, on items: [Item], _ request: AugmentationTrial.Request
     ) throws -> AugmentationChoice {
         let interruption = Interruption()
-        let startedAt = Date()
-        var isAnnounced = false
+        var startedAt: Date?
         var isTimed = false
-        let chosen = try trial.choice(of: items, otherwise: usual) { progress in
+        let chosen = try trial.choice(of: items, request: request, otherwise: usual) { progress in
             if interruption.isRequested {
                 throw LatentError(
                     .interrupted, "interrupted while methods were tried",
                     hint: "nothing is written yet; name a --method to do without")
             }
             guard progress.share > 0 else { return }
-            if !isAnnounced {
-                isAnnounced = true
-                console.note(
-                    "trying \(trial.ways.count) ways of making new files on the real ones: "
+            guard let startedAt else {
+                startedAt = Date()
+                return console.note(
+                    "trying \(trial.ways.count) ways of making new files on the real ones: at most "
                         + "\(trial.trainingCount) trainings of a small classifier")
             }
             let seconds = Date().timeIntervalSince(startedAt)
             let left = seconds * (1 - progress.share) / progress.share
-            // The first of the ways says what the others will take.
-            if !isTimed, progress.way != .real {
+            if !isTimed, seconds >= Self.timedSeconds {
                 isTimed = true
-                console.note("that takes about \(Console.duration(seconds + left))")
+                console.note("that takes about \(Console.duration(seconds + left)), or less")
             }
             console.progress {
                 "trying \(progress.way.name): \(Int(progress.share * 100)) % done, "
@@ -118,9 +147,23 @@ struct AutomaticMethod {
     }
 
     /// Sets what is chosen.
-    func apply(_ choice: AugmentationChoice, to drawing: inout Augmenter.Configuration) throws {
+    ///
+    /// - Parameters:
+    ///   - choice: as of ``choice(of:in:beginsAgain:)``
+    ///   - items: the real files
+    ///   - drawing: method, filters, transforms and amount are set
+    /// - Throws: as an augmenter's plan does
+    func apply(
+        _ choice: AugmentationChoice, of items: [Item],
+        to drawing: inout Augmenter.Configuration
+    ) throws {
         try apply(choice.chosen, to: &drawing)
-        if choice.chosen == .real { drawing.amount = .total(0) }
+        if choice.chosen == .real {
+            drawing.amount = .total(0)
+        } else if let ratio = choice.chosen.ratio {
+            drawing.amount = drawing.amount.limited(
+                to: ratio, of: items.count, from: try newCount(of: items))
+        }
     }
 
     private func apply(
@@ -137,21 +180,19 @@ struct AutomaticMethod {
     /// Says what was tried, on standard error, and what is taken.
     private func report(_ choice: AugmentationChoice) {
         if !choice.rows.isEmpty {
-            console.note("  accuracy  over real           over classic        way")
+            console.note("  accuracy  over real           over the floor      way")
         }
         for row in choice.rows {
-            let gains = [row.overReal, row.overClassic].map { gain in
-                row.way == .real || (row.way == .classic && gain == row.overClassic)
-                    ? "" : Self.text(gain)
-            }
+            let gains = [
+                row.way == .real ? "" : Self.text(row.overReal),
+                row.way == choice.floor ? "the floor" : Self.text(row.overFloor),
+            ]
             console.note(
                 (row.way == choice.chosen ? "*" : " ")
                     + format(100 * row.balancedAccuracy).flushRight(9) + "  "
                     + gains.map { $0.flushLeft(20) }.joined() + row.way.name)
         }
-        for remark in choice.ground == .untried ? [] : choice.remarks {
-            console.note("not tried: \(remark)")
-        }
+        for remark in choice.ground == .untried ? [] : choice.remarks { console.note(remark) }
         let row = choice.chosenRow
         switch choice.ground {
         case .better:
@@ -159,14 +200,15 @@ struct AutomaticMethod {
                 "auto: \(choice.chosen.name), with gains in points of balanced accuracy whose "
                     + "intervals hold together with 95 %; the gain of what was chosen for it is "
                     + "rather less")
-        case .classic:
+        case .transforms:
             console.advice(
-                "auto: nothing is better than classic transforms beyond doubt; these are taken"
+                "auto: nothing that a model draws is better than transforms beyond doubt; "
+                    + "\(choice.chosen.name) is taken"
                     + (row.map { ", \(Self.text($0.overReal)) points over real files alone" } ?? "")
             )
         case .real:
             console.advice(
-                "auto: nothing helps: classic transforms do harm, and nothing else is better than "
+                "auto: nothing helps: transforms do harm, and nothing else is better than "
                     + "real files alone beyond doubt; no new files are made")
         case .untried:
             console.advice(

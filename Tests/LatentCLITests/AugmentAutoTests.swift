@@ -55,52 +55,58 @@ struct AugmentAutoTests {
         let folder = try TemporaryFolder()
         let data = try few(4, in: folder)
         let out = folder / "out"
-        #expect(try augment(out, data, "-n", "4").status == 0)
+        #expect(try augment(out, data, "-n", "20").status == 0)
         // As if a trial had chosen otherwise.
         let path = "\(out)/\(Self.record)"
         var lines = try object(text(path))
         var choice = try #require(lines["choice"] as? [String: Any])
         var settings = try #require(lines["settings"] as? [String: String])
-        let way = ["method": "transform", "transforms": "flip-x=1"]
+        let way: [String: Any] = ["method": "transform", "transforms": "flip-x=1", "ratio": 1]
         let (gain, none) = (
             ["value": 0.05, "low": 0.01, "high": 0.09], ["value": 0.0, "low": 0.0, "high": 0.0]
         )
         choice["chosen"] = way
+        choice["floor"] = ["method": "transform", "transforms": "classic"]
         choice["ground"] = "better"
-        choice["remarks"] = ["smote: out of order"]
+        choice["remarks"] = ["smote: not tried: out of order"]
         choice["rows"] = [
-            ["way": [:], "balancedAccuracy": 0.8, "overReal": none, "overClassic": none],
+            ["way": [:], "balancedAccuracy": 0.8, "overReal": none, "overFloor": none],
             [
                 "way": ["method": "transform", "transforms": "classic"], "balancedAccuracy": 0.8,
-                "overReal": none, "overClassic": none,
+                "overReal": none, "overFloor": none,
             ],
-            ["way": way, "balancedAccuracy": 0.85, "overReal": gain, "overClassic": gain],
+            ["way": way, "balancedAccuracy": 0.85, "overReal": gain, "overFloor": gain],
         ]
-        settings["auto"] = "flip-x=1"
+        settings["auto"] = "flip-x=1, 1 for each"
+        // One for each of eight files, though 20 are asked for.
+        settings["number"] = "8 in all"
         settings["transforms"] = "flip-x=1.0..1.0; padding edge; noise white"
         (lines["choice"], lines["settings"]) = (choice, settings)
         try JSONSerialization.data(withJSONObject: lines).write(to: URL(fileURLWithPath: path))
         try Data().write(to: URL(fileURLWithPath: "\(out)/manifest.ndjson"))
-        let run = try augment(out, data, "-n", "4")
+        let run = try augment(out, data, "-n", "20")
         #expect(run.status == 0, "\(run.errors)")
-        #expect(run.errors.contains("was begun with flip-x=1, which auto chose"))
+        #expect(run.errors.contains("was begun with flip-x=1, 1 for each, which auto chose"))
         let said = run.errors.split(separator: "\n").map(String.init)
         #expect(
             said.contains {
                 $0.split(separator: " ")
-                    == "* 85.0 +5.0 (+1.0…+9.0) +5.0 (+1.0…+9.0) flip-x=1".split(separator: " ")
+                    == "* 85.0 +5.0 (+1.0…+9.0) +5.0 (+1.0…+9.0) flip-x=1, 1 for each".split(
+                        separator: " ")
             }, "\(run.errors)")
         #expect(said.contains { $0.hasPrefix(" ") && $0.hasSuffix(" real") })
-        #expect(said.contains("not tried: smote: out of order"))
+        #expect(said.contains { $0.contains("the floor") && $0.hasSuffix(" classic") })
+        #expect(said.contains("smote: not tried: out of order"))
         let written = try contents(below: out)
+        #expect(written.keys.count { $0.hasSuffix(".png") } == 8)
         for line in try text("\(out)/manifest.ndjson").split(separator: "\n") {
             let made = try #require(object(String(line))["transforms"] as? [[String: Any]])
             #expect(made.map { $0["name"] as? String } == ["flip-x"])
         }
-        #expect(try augment(out, data, "-n", "4").errors.contains("is finished"))
+        #expect(try augment(out, data, "-n", "20").errors.contains("is finished"))
         #expect(try contents(below: out) == written)
         // Settings of the request count as ever.
-        let other = try augment(out, data, "-n", "4", "--seed", "1")
+        let other = try augment(out, data, "-n", "20", "--seed", "1")
         #expect(other.status == 74 && other.errors.contains("seed was 0, is 1"))
     }
 
@@ -118,6 +124,38 @@ struct AugmentAutoTests {
         #expect(run.status == 130)
         #expect(try text(folder / "out.err").contains("interrupted while methods were tried"))
         #expect(!FileManager.default.fileExists(atPath: folder / "out"))
+    }
+
+    @Test("files of a group are left out together; where that cannot be, one line says so")
+    func groups() throws {
+        let folder = try TemporaryFolder()
+        let data = try few(12, in: folder)
+        func manifest(_ name: String, _ group: (Int) -> String) throws -> String {
+            let rows = try ["disc", "square"].flatMap { label in
+                try files(in: "\(data)/\(label)").enumerated().map {
+                    "\($0.element),\(label),\(group($0.offset))\n"
+                }
+            }
+            let path = folder / "\(name).csv"
+            try Data(("path,label,camera\n" + rows.joined()).utf8).write(
+                to: URL(fileURLWithPath: path))
+            return path
+        }
+        let one = try augment(
+            folder / "one", manifest("one") { _ in "left" }, "-n", "4", "--group", "camera")
+        #expect(one.status == 0, "\(one.errors)")
+        #expect(one.errors.contains("the files are of one group; classic is taken"))
+        let torn = try augment(
+            folder / "torn", manifest("torn") { $0 == 3 ? "" : "left" }, "-n", "4", "--group",
+            "camera")
+        #expect(torn.status == 65 && torn.errors.contains("has no group"), "\(torn.errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder / "torn"))
+        let folders = try augment(folder / "bare", data, "-n", "4", "--group", "camera")
+        #expect(folders.status == 65 && folders.errors.contains("the manifest's column"))
+        let other = try Tool.run(
+            "augment", data, "-o", folder / "other", "-n", "4", "--transform", "classic",
+            "--group", "camera")
+        #expect(other.status == 64 && other.errors.contains("--group is of --method auto"))
     }
 
     @Test("what goes with no choice is refused")

@@ -107,6 +107,34 @@ struct SyntheticQualityTests {
         #expect(without.results[0].accuracy.low == without.results[0].accuracy.value)
     }
 
+    @Test("of groups that are right or wrong together, as much is known as of so many draws")
+    func groupedUsefulness() throws {
+        // 8 groups of 50 items of both classes, all right in half of the groups.
+        let groups = (0..<400).map { $0 / 50 }
+        let correct = [[groups.map { $0 % 2 == 0 }], [groups.map { _ in true }]]
+        let codes = (0..<400).map { $0 % 2 }
+        func results(_ groups: [Int]?) -> [Usefulness.Result] {
+            Usefulness(
+                correct: correct, codes: codes, groups: groups, resampleCount: 4_000, seed: 0
+            ).results
+        }
+        let (plain, grouped) = (results(nil)[0], results(groups)[0])
+        #expect(plain.accuracy.value == 0.5 && grouped.accuracy.value == 0.5)
+        #expect(grouped.balancedAccuracy.value == 0.5)
+        // Binomial of 400 and of 8 at one half: deviations of 0.025 and 0.177.
+        #expect(abs(plain.accuracy.high - 0.549) < 0.01)
+        #expect(grouped.accuracy.low == 0.125 && grouped.accuracy.high == 0.875)
+        #expect(grouped.balancedAccuracy.low == 0.125)
+        #expect(results(groups)[1].againstReal.low == 0.125)
+        // A class may have no item among groups that are drawn.
+        let apart = Usefulness(
+            correct: [[groups.map { $0 < 4 }]], second: 0, codes: groups.map { $0 < 4 ? 0 : 1 },
+            groups: groups, resampleCount: 4_000, seed: 0
+        ).results[0]
+        #expect(apart.balancedAccuracy.value == 0.5)
+        #expect(apart.balancedAccuracy.low == 0.5 && apart.balancedAccuracy.high <= 1)
+    }
+
     @Test("the standard error of the kernel distance is of the size of its scatter")
     func standardError() throws {
         var generator = Generator(seed: 7)

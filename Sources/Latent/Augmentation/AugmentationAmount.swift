@@ -22,6 +22,34 @@ public enum AugmentationAmount: Sendable, Equatable {
         }
     }
 
+    /// Whether fewer may be made than are asked for: not where it is said how many of which class there are to
+    /// be.
+    public var isLimit: Bool {
+        switch self {
+        case .total, .perClass, .multiple: true
+        case .fill, .counts: false
+        }
+    }
+
+    /// Fewer, in proportion: of each class at least one.
+    ///
+    /// - Parameters:
+    ///   - ratio: new items for each real one, at most
+    ///   - realCount: real items
+    ///   - newCount: new items that are asked for
+    /// - Returns: the amount; the same where it is no more than that, or no limit
+    public func limited(to ratio: Int, of realCount: Int, from newCount: Int) -> Self {
+        guard newCount > ratio * realCount else { return self }
+        let share = Double(ratio * realCount) / Double(newCount)
+        switch self {
+        case .total(let count): return .total(max(1, Int((Double(count) * share).rounded())))
+        case .perClass(let count):
+            return .perClass(max(1, Int((Double(count) * share).rounded())))
+        case .multiple(let factor): return .multiple(min(factor, ratio))
+        case .fill, .counts: return self
+        }
+    }
+
     /// The words that a run is compared by.
     var description: String {
         switch self {

@@ -7,7 +7,9 @@ import Torch
 /// first weights for each seed. Of two sources each gives half of every batch.
 ///
 /// Intervals are 95 % percentile intervals of a bootstrap that draws seeds, and held-out items of each
-/// class, with replacement; the same draws for all recipes, so that differences are paired. They say
+/// class, with replacement; the same draws for all recipes, so that differences are paired. Of items in
+/// groups, such as speakers, whole groups are drawn (Davison & Hinkley 1997, 3.8), for items of one are
+/// right or wrong together; with few groups such intervals are rough, and rather too narrow. They say
 /// what other held-out items and seeds would give, not what other training files would.
 struct Usefulness: Sendable {
     /// What a classifier is trained on, and how that is varied; see ``MapAugmentation``.
@@ -59,11 +61,11 @@ struct Usefulness: Sendable {
         let balancedAccuracy: Estimate
         /// Accuracy less that of `real`.
         let againstReal: Estimate
-        /// Accuracy less that of `real+classic`.
+        /// Accuracy less that of `real+classic`, or of what takes its place.
         let againstClassic: Estimate
         /// Balanced accuracy less that of `real`.
         let balancedAgainstReal: Estimate
-        /// Balanced accuracy less that of `real+classic`.
+        /// Balanced accuracy less that of `real+classic`, or of what takes its place.
         let balancedAgainstClassic: Estimate
     }
 
@@ -73,26 +75,31 @@ struct Usefulness: Sendable {
     /// Works results out of what was found right.
     ///
     /// - Parameters:
-    ///   - correct: by recipe, seed and held-out item; the first two are what differences are to, `real`
-    ///     and `real+classic`
+    ///   - correct: by recipe, seed and held-out item; the first is `real`
+    ///   - second: the place of what differences are to beside `real`: of `real+classic`
     ///   - codes: the class of each held-out item
+    ///   - groups: the group of each held-out item, from 0; nil where each stands for itself
     ///   - resampleCount: of the bootstrap
     ///   - seed: of the bootstrap
     ///   - level: of the intervals
     /// - Complexity: recipes · seeds · items · resamples
     init(
-        correct: [[[Bool]]], codes: [Int], resampleCount: Int, seed: UInt64, level: Double = 0.95
+        correct: [[[Bool]]], second: Int = 1, codes: [Int], groups: [Int]? = nil,
+        resampleCount: Int, seed: UInt64, level: Double = 0.95
     ) {
         let classes = Dictionary(grouping: codes.indices) { codes[$0] }
             .sorted { $0.key < $1.key }.map(\.value)
-        let shares = classes.map { Double($0.count) / Double(codes.count) }
         let seedCount = correct.first?.count ?? 0
         /// Accuracy and balanced accuracy of a recipe under weights of seeds and, by class, of items.
         func accuracies(
             _ recipe: Int, _ seedWeights: [Int32], _ itemWeights: [[Int32]]
         ) -> (plain: Double, balanced: Double) {
-            var (plain, balanced) = (0.0, 0.0)
+            var (hitCount, itemCount) = (0, 0)
+            var (balanced, classCount) = (0.0, 0)
             for (index, members) in classes.enumerated() {
+                // Of groups that are drawn, classes have other numbers of items, or none.
+                let count = itemWeights[index].reduce(0) { $0 + Int($1) }
+                guard count > 0 else { continue }
                 var hits = 0
                 for (seed, weight) in seedWeights.enumerated() where weight > 0 {
                     let found = correct[recipe][seed]
@@ -102,32 +109,43 @@ struct Usefulness: Sendable {
                     }
                     hits += sum * Int(weight)
                 }
-                let share = Double(hits) / Double(max(1, seedCount * members.count))
-                plain += share * shares[index]
-                balanced += share / Double(classes.count)
+                hitCount += hits
+                itemCount += count
+                balanced += Double(hits) / Double(max(1, seedCount * count))
+                classCount += 1
             }
-            return (plain, balanced)
+            return (
+                Double(hitCount) / Double(max(1, seedCount * itemCount)),
+                balanced / Double(max(1, classCount))
+            )
         }
         var seedWeights = [Int32](repeating: 1, count: seedCount)
         var itemWeights = classes.map { [Int32](repeating: 1, count: $0.count) }
+        var groupWeights = [Int32](repeating: 1, count: (groups?.max() ?? 0) + 1)
         let points = correct.indices.map { accuracies($0, seedWeights, itemWeights) }
         var samples = [[(plain: Double, balanced: Double)]](repeating: [], count: correct.count)
         for resample in 0..<resampleCount {
             var generator = Generator(
                 seed: seed, Stream.augmentationFigures.rawValue, 0, UInt64(resample))
             DetectionEvaluation.draw(&seedWeights, &generator)
-            for index in itemWeights.indices {
-                DetectionEvaluation.draw(&itemWeights[index], &generator)
+            if let groups {
+                DetectionEvaluation.draw(&groupWeights, &generator)
+                for (index, members) in classes.enumerated() {
+                    itemWeights[index] = members.map { groupWeights[groups[$0]] }
+                }
+            } else {
+                for index in itemWeights.indices {
+                    DetectionEvaluation.draw(&itemWeights[index], &generator)
+                }
             }
             for recipe in correct.indices {
                 samples[recipe].append(accuracies(recipe, seedWeights, itemWeights))
             }
         }
         func estimate(
-            _ recipe: Int, less other: Recipe? = nil,
+            _ recipe: Int, less base: Int? = nil,
             _ path: KeyPath<(plain: Double, balanced: Double), Double>
         ) -> Estimate {
-            let base = other.flatMap { Recipe.allCases.firstIndex(of: $0) }
             func value(_ index: Int, _ all: [(plain: Double, balanced: Double)]) -> Double {
                 all[index][keyPath: path]
             }
@@ -143,10 +161,10 @@ struct Usefulness: Sendable {
             Result(
                 accuracy: estimate(recipe, \.plain),
                 balancedAccuracy: estimate(recipe, \.balanced),
-                againstReal: estimate(recipe, less: .real, \.plain),
-                againstClassic: estimate(recipe, less: .realClassic, \.plain),
-                balancedAgainstReal: estimate(recipe, less: .real, \.balanced),
-                balancedAgainstClassic: estimate(recipe, less: .realClassic, \.balanced))
+                againstReal: estimate(recipe, less: 0, \.plain),
+                againstClassic: estimate(recipe, less: second, \.plain),
+                balancedAgainstReal: estimate(recipe, less: 0, \.balanced),
+                balancedAgainstClassic: estimate(recipe, less: second, \.balanced))
         }
     }
 }
