@@ -1,6 +1,6 @@
 """Do the filters of `augment` and `judge` catch what is planted, and leave what is good alone?
 
-    ./.libtorch-python Tools/filters.py DATA… [--per-class 200] [--seeds 1] [--threads 1]
+    ./.libtorch-python Tools/filters.py DATA… [--per-class 200] [--near 12] [--seeds 1] [--threads 1]
         [--latent FILE] [-- TRAIN OPTIONS]
 
 DATA has train/CLASS/FILE and test/CLASS/FILE, PNG (grey or RGB, 8 bits) or WAV. By seed so many files of
@@ -8,7 +8,8 @@ each class of train/ are the real ones (all, where there are fewer): a model is 
 they are what files are compared with. The files of test/, which neither has seen, are divided: 50 are
 planted as mislabelled, in the folder of another class drawn at random; the others are the good ones.
 Planted too are 50 copies of real files, half of them byte for byte, half with noise of deviation 2
-steps of 8 bits (recordings: 40 dB below their own level); and 50 files of noise, as large or long and, of
+steps of 8 bits (recordings: 40 dB below their own level); 50 near copies, with noise of --near steps
+(12; recordings: 24 dB below); and 50 files of noise, as large or long and, of
 recordings, as loud as real ones, in class folders at random. `latent judge` then judges all of them, mixed,
 with its defaults.
 
@@ -35,7 +36,7 @@ from arguments import divided
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COUNT = 50
-REASONS = {"copied": "copies", "mislabelled": "mislabelled", "noise": "off-manifold"}
+REASONS = {"copied": "copies", "near": "copies", "mislabelled": "mislabelled", "noise": "off-manifold"}
 
 
 def classes(folder):
@@ -55,15 +56,15 @@ def write_wav(path, parameters, samples):
         file.writeframes(np.clip(np.round(samples), -32768, 32767).astype("<i2").tobytes())
 
 
-def noisy(source, target, generator):
-    """A copy with noise that nobody sees or hears."""
+def noisy(source, target, generator, steps):
+    """A copy with noise; that of two steps nobody sees or hears."""
     if source.suffix == ".png":
         pixels = np.asarray(Image.open(source)).astype(float)
-        pixels = np.clip(np.round(pixels + generator.normal(0, 2, pixels.shape)), 0, 255)
+        pixels = np.clip(np.round(pixels + generator.normal(0, steps, pixels.shape)), 0, 255)
         Image.fromarray(pixels.astype(np.uint8)).save(target)
     else:
         parameters, samples = read_wav(source)
-        level = samples.astype(float).std() / 100
+        level = samples.astype(float).std() / 200 * steps
         write_wav(target, parameters, samples + generator.normal(0, level, len(samples)))
 
 
@@ -84,7 +85,7 @@ def interval(hits, total):
     return f"{hits / total:.3f} [{low:.3f}, {high:.3f}] of {total}"
 
 
-def planted(data, per_class, seed, folder):
+def planted(data, per_class, near, seed, folder):
     """Writes real/ and judged/; gives the kind of each judged file by its path."""
     order, generator = random.Random(seed), np.random.default_rng(seed)
     real = []
@@ -101,6 +102,7 @@ def planted(data, per_class, seed, folder):
             for name, path in fresh[:COUNT]]
     jobs += [("good", name, path) for name, path in fresh[COUNT:]]
     jobs += [("copied", name, path) for name, path in order.sample(real, COUNT)]
+    jobs += [("near", name, path) for name, path in order.sample(real, COUNT)]
     jobs += [("noise", order.choice(names), path) for _, path in order.sample(real, COUNT)]
     kinds, counts = {}, {}
     numbers = list(range(len(jobs)))
@@ -110,8 +112,8 @@ def planted(data, per_class, seed, folder):
         counts[kind] = counts.get(kind, 0) + 1
         if kind == "noise":
             noise(path, target, generator)
-        elif kind == "copied" and counts[kind] % 2:
-            noisy(path, target, generator)
+        elif kind == "near" or kind == "copied" and counts[kind] % 2:
+            noisy(path, target, generator, near if kind == "near" else 2)
         else:
             shutil.copy(path, target)
         kinds[str(target)] = kind
@@ -130,6 +132,7 @@ def main():
         description=__doc__.splitlines()[0], epilog="Options of `latent train` follow --.")
     parser.add_argument("data", type=pathlib.Path, nargs="+")
     parser.add_argument("--per-class", type=int, default=200)
+    parser.add_argument("--near", type=float, default=12)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--latent", type=pathlib.Path, default=ROOT / ".build/release/latent")
@@ -141,7 +144,7 @@ def main():
         for seed in range(options.seeds):
             with tempfile.TemporaryDirectory() as name:
                 folder = pathlib.Path(name)
-                kinds = planted(data, options.per_class, seed, folder)
+                kinds = planted(data, options.per_class, options.near, seed, folder)
                 model = folder / "model.safetensors"
                 run([options.latent, "train", folder / "real", "--for", "augmentation", "-o", model,
                      "-q", "--seed", seed, *threads, *extra])

@@ -198,7 +198,8 @@ import Torch
                 of: FileBytes.read($0.path), path: $0.path, preprocessing: Self.preprocessing)
         }
         // A file twice counts once.
-        let distances = try #require(try RealDistances(prints + [prints[3]]))
+        let distances = try #require(
+            try RealDistances(prints + [prints[3]], labels: (items + [items[3]]).map(\.label)))
         func distance(_ a: Fingerprint, _ b: Fingerprint) -> Double {
             let squares = zip(a.values, b.values).map { pow(Double($0 - $1), 2) }
             return (squares.reduce(0, +) / Double(squares.count)).squareRoot()
@@ -217,8 +218,39 @@ import Torch
         #expect(abs(nearest[0] - (prints.map { distance(other, $0) }.min() ?? 0)) < 1e-9)
         #expect(nearest[1] == 0)
         let median = gaps.sorted()[20]
-        #expect(distances.pValue(median) == Double(1 + gaps.count { $0 <= median }) / 41)
-        #expect(try RealDistances(Array(prints.prefix(5)))?.pValue(0) == nil)
+        // Of 20 files of a class all are taken.
+        #expect(
+            distances.pValue(median, of: "lying") == Double(1 + gaps.count { $0 <= median }) / 41)
+        let few = try RealDistances(
+            Array(prints.prefix(5)), labels: items.prefix(5).map(\.label))
+        #expect(few?.pValue(0, of: nil) == nil)
+    }
+
+    @Test("files are as near as others of their class, where there are enough of it")
+    func classes() throws {
+        // Levels a step apart, and ten steps apart.
+        func print(_ level: Int) throws -> Fingerprint {
+            let image = Image(
+                width: 16, height: 16, channelCount: 1, bitDepth: 8,
+                samples: (0..<256).map { UInt16($0 < 128 ? 255 - level : level) })
+            return try Fingerprint(
+                of: image.pngData(), path: "new", preprocessing: Self.preprocessing)
+        }
+        let alike = try (0..<100).map { try print($0) }
+        let apart = try (0..<10).map { try print(110 + 10 * $0) }
+        let distances = try #require(
+            try RealDistances(
+                alike + apart, labels: alike.map { _ in "alike" } + apart.map { _ in "apart" }))
+        #expect(distances.nearness.count == 110)
+        #expect(distances.nearness(of: "alike").count == 100)
+        // Too few of the class, one that is not known, and none.
+        for label in ["apart", "other", nil] {
+            #expect(distances.nearness(of: label) == distances.nearness)
+        }
+        let step = -distances.nearness(of: "alike")[50]
+        #expect(distances.pValue(step * 0.9, of: "alike") == 1.0 / 101)
+        #expect(distances.pValue(step * 5, of: "alike") == 1)
+        #expect(distances.pValue(step * 5, of: "apart") == 101.0 / 111)
     }
 
     @Test(

@@ -109,7 +109,8 @@ final class Judge {
         }
         scores = found.count > own.count ? found.sorted() : own
         distances =
-            filters.has(.copies) || filters.has(.duplicates) ? try RealDistances(prints) : nil
+            filters.has(.copies) || filters.has(.duplicates)
+            ? try RealDistances(prints, labels: labels) : nil
         classifier =
             filters.has(.mislabelled)
             ? try LabelClassifier(edges: prints.map(\.edges), labels: labels) : nil
@@ -170,12 +171,14 @@ final class Judge {
                 let parents = candidate.parents.map { candidate.print.distance(to: $0) }
                 let distance = ([nearest[index]] + parents).min() ?? .infinity
                 judgement.nearest = distance
-                judgement.nearestPValue = distances.pValue(distance)
-                refuse(.copies, isNear(distance, rate))
+                judgement.nearestPValue = distances.pValue(distance, of: candidate.label)
+                refuse(.copies, isNear(distance, rate, of: candidate.label))
             }
             if let rate = filters.rates[.duplicates] {
                 judgement.twin = accepted.map { candidate.print.distance(to: $0) }.min()
-                refuse(.duplicates, judgement.twin.map { isNear($0, rate) } ?? false)
+                refuse(
+                    .duplicates,
+                    judgement.twin.map { isNear($0, rate, of: candidate.label) } ?? false)
             }
             if judgement.reasons.isEmpty { accepted.append(candidate.print) }
             judgements[index] = judgement
@@ -188,10 +191,11 @@ final class Judge {
         pValue.map { $0 <= max(rate, 1 / Double(count + 1)) * (1 + 1e-12) } ?? false
     }
 
-    private func isNear(_ distance: Double, _ rate: Double) -> Bool {
+    private func isNear(_ distance: Double, _ rate: Double, of label: String?) -> Bool {
         if distance < Fingerprint.sameness { return true }
         guard let distances else { return false }
-        return Self.isRare(distances.pValue(distance), rate, of: distances.nearness.count)
+        return Self.isRare(
+            distances.pValue(distance, of: label), rate, of: distances.nearness(of: label).count)
     }
 
     /// Windows that are scored at once.

@@ -1,9 +1,15 @@
 import Torch
 
 /// How near files are to real ones, beside how near those are to each other.
+///
+/// Real files of a class are compared with where there are enough of it, as some classes are nearly all
+/// alike, such as the digit 1, and others are not: by the distances of all classes together, many files of
+/// the one would be copies, and copies of the other none.
 struct RealDistances {
-    /// How near each real file is to the nearest other: negative distances, ascending.
+    /// How near each real file is to the nearest other, of any class: negative distances, ascending.
     let nearness: [Double]
+    /// The same of the files of each class that has enough.
+    private let nearnessByLabel: [String: [Double]]
     private let prints: [Fingerprint]
     /// [N, E], and |x|² of each.
     private let x: Tensor
@@ -11,28 +17,42 @@ struct RealDistances {
 
     /// Fewer distances than this say nothing of how near is too near.
     static let smallestCount = 19
+    /// Fewer of a class and all classes are taken together: p-values of 0.01 take so many.
+    static let smallestClassCount = 99
     /// Of so many that seem nearest, the distance is worked out.
     private static let candidateCount = 4
     private static let blockSize = 256
 
     /// Takes fingerprints of real files, of which copies of each other count once.
     ///
+    /// - Parameters:
+    ///   - all: the files
+    ///   - labels: the class of each; nil for none
     /// - Throws: `TorchError` when the sums cannot be worked out
     /// - Complexity: N²·E
-    init?(_ all: [Fingerprint]) throws {
+    init?(_ all: [Fingerprint], labels: [String?]) throws {
         var seen: Set<ContentHash> = []
-        prints = all.filter { seen.insert($0.hash).inserted }
+        let kept = all.indices.filter { seen.insert(all[$0].hash).inserted }
+        prints = kept.map { all[$0] }
         guard let width = prints.first?.values.count else { return nil }
         x = try Tensor(prints.flatMap(\.values), shape: [prints.count, width])
         squares = try x.squared().sum(axes: [1]).reshaped([1, -1])
-        var gaps: [Double] = []
+        var gaps: [Double?] = []
         for start in stride(from: 0, to: prints.count, by: Self.blockSize) {
             let block = start..<min(prints.count, start + Self.blockSize)
             gaps += try Self.nearest(
                 Array(prints[block]), among: prints, x, squares, leavingOut: block.lowerBound
-            ).compactMap(\.self)
+            )
         }
-        nearness = gaps.map { -$0 }.sorted()
+        nearness = gaps.compactMap { $0.map { -$0 } }.sorted()
+        nearnessByLabel = Dictionary(grouping: zip(kept, gaps)) { labels[$0.0] ?? "" }
+            .mapValues { $0.compactMap { $0.1.map { -$0 } }.sorted() }
+            .filter { !$0.key.isEmpty && $0.value.count >= Self.smallestClassCount }
+    }
+
+    /// What a file of a class is compared with: how near its real files are to others, or all are.
+    func nearness(of label: String?) -> [Double] {
+        label.flatMap { nearnessByLabel[$0] } ?? nearness
     }
 
     /// The distance of each file to the nearest real one.
@@ -42,9 +62,11 @@ struct RealDistances {
         }
     }
 
-    /// The share of real files that are as near to another; nil where there are too few.
-    func pValue(_ distance: Double) -> Double? {
-        nearness.count >= Self.smallestCount
+    /// The share of real files, of the class where there are enough, that are as near to another; nil where
+    /// there are too few.
+    func pValue(_ distance: Double, of label: String?) -> Double? {
+        let nearness = nearness(of: label)
+        return nearness.count >= Self.smallestCount
             ? Calibration.pValue(-distance, among: nearness) : nil
     }
 
