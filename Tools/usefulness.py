@@ -1,7 +1,7 @@
 """Do files of `latent augment` make a classifier better? A table of accuracies, and paired differences.
 
     ./.libtorch-python Tools/usefulness.py DATA [--n 10] [--seeds 5] [--rows real,classic,…]
-        [--group speaker] [--imbalance [--classes 8,…]] [--cache DIR] [--latent PATH]
+        [--group speaker] [--on train] [--imbalance [--classes 8,…]] [--cache DIR] [--latent PATH]
 
 DATA has train/CLASS/ and test/CLASS/ with PNGs or WAVs. For each seed, --n real files of each class
 are drawn from DATA/train; `latent train --for augmentation` reads these alone, `latent augment` writes
@@ -24,10 +24,15 @@ with batches of 64) is trained on each row and asked about all of DATA/test:
                      no real files at all (TSTR)
     density, density+classic, prior…
                      as ours, of the autoencoder's own samples (--rows asks for them)
+    auto             the folder that `latent augment --method auto --include-originals` writes, which is
+                     asked for as many new files and may write fewer; files of it in random order
+                     (--rows asks for it, and for the next)
+    classic written, classic+elastic written
+                     the same of `--transform classic` and `classic,elastic`
 
-Every setting stands here and is the same for all data; none was chosen on DATA/test. Recordings are
-the log-mel spectrograms of their WAV files, 40 bands of frames of 256 samples at half overlap and
-8 kHz, in the middle of 48 frames, also those that `latent` writes.
+Every setting stands here and is the same for all data; none was chosen on DATA/test. With --on train
+the network is asked about those files of DATA/train that the seed did not draw: that is what settings
+of `latent` may be chosen by.
 
 Printed are means over the seeds with standard deviations, and paired differences with 95 % intervals
 of Student's t over the seeds. With --group, rows are of test files whose group (the second part of
@@ -53,35 +58,20 @@ can go on, or have further seeds or rows.
 import argparse
 import hashlib
 import json
-import os
 import pathlib
-import shutil
 import statistics
-import subprocess
 import tempfile
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch
-
-import fractions
-
 import numpy as np
-import scipy.stats
 import torch
-import torch.nn.functional as F
-from PIL import Image
-from scipy.io import wavfile
-from scipy.signal import resample_poly
-from torch import nn
 
-import deformation
+from usefulness_arms import Real, files_of, group_of, imbalanced_source, source
+from usefulness_classifier import accuracy_of, read
+from usefulness_statistics import Figures, table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
-VERSION = 1  # of what is kept: another one forgets all of it
-
-RATE, FRAME, HOP, BANDS, FRAMES, RANGE_NATS = 8000, 256, 128, 40, 48, 10
-STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 64, 1e-3, 1e-2
-FILES_OF_CLASS = 1000
+VERSION = 2  # of what is kept: another one forgets all of it
 
 ROWS = ["real", "classic", "classic+elastic", "smote", "random", "ours", "smote+classic",
         "random+classic", "ours+classic", "smote alone", "random alone", "ours alone"]
@@ -91,319 +81,14 @@ PAIRS = [
     ("ours", "real"), ("ours", "random"), ("ours", "smote"), ("ours alone", "real"),
     ("ours alone", "classic"), ("classic+elastic", "classic"), ("ours+classic", "classic"),
     ("ours+classic", "classic+elastic"), ("ours+classic", "random+classic"),
-    ("ours+classic", "smote+classic")]
+    ("ours+classic", "smote+classic"), ("auto", "real"), ("auto", "classic"),
+    ("auto", "classic+elastic")]
 IMBALANCE_PAIRS = [
     ("ours", "resample"), ("ours", "smote"), ("ours", "random"),
     ("ours+classic", "resample+classic"), ("ours+classic", "smote+classic"),
     ("ours+classic", "random+classic"), ("ours+classic", "smote"), ("all", "resample"),
     ("all+classic", "resample+classic"), ("all+classic", "smote+classic")]
 
-
-# Files to tensors.
-
-def picture(path):
-    image = np.asarray(Image.open(path))
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    image = image if image.ndim == 3 else image[..., None]
-    return (image[..., :3] if image.shape[2] >= 3 else image[..., :1]).transpose(2, 0, 1)
-
-
-def mel_bank():
-    """Triangles of equal area on Slaney's scale."""
-    def hertz(mel):
-        return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
-    top = 15 + np.log(RATE / 2 / 1000) * 27 / np.log(6.4)
-    edges = hertz(np.linspace(0, top, BANDS + 2))
-    bins = np.fft.rfftfreq(FRAME, 1 / RATE)
-    return np.stack([
-        np.clip(np.minimum((bins - a) / (b - a), (c - bins) / (c - b)), 0, None) * 2 / (c - a)
-        for a, b, c in zip(edges, edges[1:], edges[2:])])
-
-
-BANK = mel_bank()
-WINDOW = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
-
-
-def spectrogram(path):
-    rate, signal = wavfile.read(path)
-    signal = signal.astype(np.float64) / (32768 if signal.dtype == np.int16 else 1)
-    if signal.ndim > 1:
-        signal = signal.mean(1)
-    if rate != RATE:
-        ratio = fractions.Fraction(RATE, int(rate))
-        signal = resample_poly(signal, ratio.numerator, ratio.denominator)
-    signal = np.pad(signal, (0, max(0, FRAME // 2 + 1 - len(signal))))
-    signal = np.pad(signal, FRAME // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(signal, FRAME)[::HOP] * WINDOW
-    logs = np.log(np.maximum(BANK @ (np.abs(np.fft.rfft(frames)) ** 2).T, 1e-12))
-    values = np.clip(1 + (logs - logs.max()) / RANGE_NATS, 0, 1)
-    length = values.shape[1]
-    if length > FRAMES:
-        start = (length - FRAMES) // 2
-        values = values[:, start:start + FRAMES]
-    left = (FRAMES - values.shape[1]) // 2
-    values = np.pad(values, ((0, 0), (left, FRAMES - values.shape[1] - left)))
-    return np.round(255 * values).astype(np.uint8)[None]
-
-
-def read(paths):
-    return torch.tensor(np.stack([
-        (spectrogram if path.suffix == ".wav" else picture)(path) for path in paths])).float() / 255
-
-
-def files_of(folder):
-    return {d.name: sorted(p for p in d.iterdir() if p.suffix in (".png", ".wav"))
-            for d in sorted(folder.iterdir()) if d.is_dir()}
-
-
-# The classifier, the same for all rows.
-
-def network(shape, classes):
-    channels, height, width = shape
-    return nn.Sequential(
-        nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        nn.Dropout(0.25), nn.Linear(64 * (height // 4) * (width // 4), 128), nn.ReLU(),
-        nn.Dropout(0.25), nn.Linear(128, classes))
-
-
-def uniform(count, limit):
-    return (2 * torch.rand(count) - 1) * limit
-
-
-def warp(x, elastic):
-    count, _, height, width = x.shape
-    angle, scale = uniform(count, np.radians(14)), 1 + uniform(count, 0.15)
-    cos, sin, aspect = angle.cos() * scale, angle.sin() * scale, height / width
-    theta = torch.stack([
-        torch.stack([cos, -sin * aspect, uniform(count, 0.15)], 1),
-        torch.stack([sin / aspect, cos, uniform(count, 0.15)], 1)], 1)
-    return sample(x, theta, elastic, "border")
-
-
-def sample(x, theta, elastic, padding):
-    grid = F.affine_grid(theta, x.shape, align_corners=False)
-    if elastic:
-        field = F.interpolate(0.1 * torch.randn(len(x), 2, 4, 4), x.shape[2:], mode="bicubic",
-                              align_corners=False)
-        grid = grid + field.permute(0, 2, 3, 1)
-    return F.grid_sample(x, grid, padding_mode=padding, align_corners=False)
-
-
-def vary(x, is_sound, elastic=False):
-    """As in `classic`."""
-    if not is_sound:
-        return warp(x, elastic)
-    count, _, height, width = x.shape
-    theta = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).repeat(count, 1, 1)
-    theta[:, 0, 2] = uniform(count, 0.25)
-    x = sample(x, theta, elastic, "zeros")
-    x = x * (1 + uniform(count, 0.15)).view(-1, 1, 1, 1) + 0.03 * torch.randn_like(x)
-    for axis, length, most in [(2, height, 6), (3, width, 8)]:
-        size = torch.randint(0, most + 1, (count,))
-        start = (torch.rand(count) * (length - size + 1)).long()
-        places = torch.arange(length)
-        hidden = (places >= start[:, None]) & (places < (start + size)[:, None])
-        x = x.masked_fill(hidden[:, None, :, None] if axis == 2 else hidden[:, None, None, :], 0)
-    return x.clamp(0, 1)
-
-
-def accuracy_of(draw, shape, classes, test, seed):
-    """Predictions for the test files of a network that sees `draw(step)` at each step."""
-    torch.manual_seed(seed)
-    model = network(shape, classes)
-    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for _ in range(STEPS):
-        x, y = draw()
-        loss = F.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    model.eval()
-    with torch.no_grad():
-        return torch.cat([model(part).argmax(1) for part in test.split(500)])
-
-
-# What is drawn.
-
-def pick(x, y, count):
-    rows = torch.randint(0, len(x), (count,))
-    return x[rows], y[rows]
-
-
-def smote(x, y, count, neighbours=5):
-    """Between a file and one of its nearest of the same class."""
-    flat = x.flatten(1)
-    made, labels = [], []
-    for row in torch.randint(0, len(x), (count,)).tolist():
-        mates = torch.nonzero(y == y[row]).flatten()
-        mates = mates[mates != row]
-        distances = (flat[mates] - flat[row]).square().sum(1)
-        nearest = mates[distances.argsort()[:neighbours]]
-        other = nearest[torch.randint(0, len(nearest), (1,))]
-        made.append(x[row] + torch.rand(1) * (x[other[0]] - x[row]))
-        labels.append(y[row])
-    return torch.stack(made), torch.stack(labels)
-
-
-def strengths(model, x, y, count):
-    """Numbers of deformations [count, 96] as `latent augment --method deform` draws them."""
-    net = deformation.Network.of(model)
-    size = record_of(model)["deformation"]
-    small = F.interpolate(x, (size["height"], size["width"]), mode="bilinear", antialias=True,
-                          align_corners=False)
-    first = torch.randint(0, len(x), (count,))
-    second = torch.stack([
-        mates[torch.randint(0, len(mates), (1,))[0]]
-        for mates in (torch.nonzero((y == y[i]) & (torch.arange(len(y)) != i)).flatten()
-                      for i in first)])
-    mean, log_variance = net.posterior(torch.cat([small[first], small[second]], 1))
-    z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-    return net.numbers(z) * 1.3 * torch.rand(count, 1)
-
-
-def record_of(model):
-    with open(model, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return json.loads(json.loads(file.read(length))["__metadata__"]["record"])
-
-
-def randomly(model, x, y, count, is_sound):
-    """Real files, deformed by independent numbers of the size of ours."""
-    size = strengths(model, x, y, 2000).square().mean(0).sqrt()
-    a, b = pick(x, y, count)
-    numbers = torch.randn(count, deformation.COUNT) * size
-    return torch.cat([
-        deformation.apply(n, part, repeats_edges=not is_sound)
-        for n, part in zip(numbers.split(500), a.split(500))]), b
-
-
-class Real:
-    """The real files of a seed, the model of them, and what it draws."""
-
-    def __init__(self, args, files, seed, key):
-        self.args, self.seed, self.key = args, seed, key
-        self.names = sorted(files)
-        self.folder = args.cache / key
-        self.paths = [(path, k) for k, name in enumerate(self.names) for path in files[name]]
-        self.x = read([path for path, _ in self.paths])
-        self.y = torch.tensor([k for _, k in self.paths])
-        self.is_sound = self.paths[0][0].suffix == ".wav"
-
-    def run(self, *arguments):
-        run = subprocess.run([str(self.args.latent), *map(str, arguments)], capture_output=True,
-                             text=True)
-        if run.returncode:
-            raise SystemExit(run.stderr)
-
-    def data(self):
-        folder = self.folder / "real"
-        if not folder.exists():
-            for path, k in self.paths:
-                (folder / self.names[k]).mkdir(parents=True, exist_ok=True)
-                # Names of both folders may be the same.
-                name = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-                shutil.copy(path, folder / self.names[k] / f"{path.stem}-{name}{path.suffix}")
-        return folder
-
-    def model(self):
-        model = self.folder / "model.safetensors"
-        if not model.exists():
-            self.run("train", self.data(), "-o", model, "--for", "augmentation", "--seed",
-                     self.seed, "--threads", 1, "--quiet", "--force")
-        return model
-
-    def files(self, method, parents, amount, name):
-        """Tensors of the files that `latent augment` makes of a folder."""
-        kept = self.folder / f"{name}.pt"
-        if not kept.exists():
-            model = self.model()
-            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-                self.run("augment", "-m", model, *([parents] if parents else []), "-o",
-                         f"{folder}/new", *amount, "--method", method, "--seed", self.seed,
-                         "--threads", 1, "--quiet")
-                made = files_of(pathlib.Path(folder) / "new")
-                pairs = [(p, k) for k, n in enumerate(self.names) for p in made.get(n, [])]
-                if not pairs:
-                    raise SystemExit(f"--method {method} gives no labels; leave its rows out")
-                x = (255 * read([p for p, _ in pairs])).round().byte()
-                torch.save((x, torch.tensor([k for _, k in pairs])), kept)
-        x, y = torch.load(kept)
-        return x.float() / 255, y
-
-
-def source(real, row):
-    """What `accuracy_of` draws from."""
-    name, isolated = row.removesuffix(" alone"), row.endswith(" alone")
-    kind, _, further = name.partition("+")
-    elastic = "elastic" in row
-    classic = kind == "classic" or further == "classic"
-    count = FILES_OF_CLASS * len(real.names)
-    amount = ["-n", count]
-    torch.manual_seed(real.seed + 1000)
-    if kind in ("real", "classic"):
-        made = None
-    elif kind == "smote":
-        made = smote(real.x, real.y, count)
-    elif kind == "random":
-        made = randomly(real.model(), real.x, real.y, count, real.is_sound)
-    elif kind == "ours":
-        made = real.files("deform", real.data(), amount, "deform")
-    elif kind in ("posterior", "interpolate"):
-        made = real.files(kind, real.data(), amount, kind)
-    else:
-        made = real.files(kind, None, amount, kind)
-
-    def draw():
-        if made is None:
-            x, y = pick(real.x, real.y, BATCH)
-        elif isolated:
-            x, y = pick(*made, BATCH)
-        else:
-            (a, b), (c, d) = pick(real.x, real.y, BATCH // 2), pick(*made, BATCH // 2)
-            x, y = torch.cat([a, c]), torch.cat([b, d])
-        return (vary(x, real.is_sound, elastic) if classic else x), y
-    return draw
-
-
-def imbalanced_source(real, row, rare, fill):
-    """The real files, the rare class filled up; batches are drawn from all of them."""
-    kind, _, further = row.partition("+")
-    classic = kind == "classic" or further == "classic"
-    x, y = real.x, real.y
-    own = (y == rare)
-    torch.manual_seed(real.seed + 1000)
-    deformed = None
-    if kind in ("resample", "all"):
-        a, b = pick(x[own], y[own], fill)
-        if kind == "all":
-            deformed = real.files("deform", real.data(), ["--per-class", int(own.sum()) + fill], "all")
-    elif kind == "smote":
-        a, b = smote(x[own], y[own], fill)
-    elif kind == "random":
-        size = strengths(real.model(), x, y, 2000).square().mean(0).sqrt()
-        a, b = pick(x[own], y[own], fill)
-        a = deformation.apply(torch.randn(fill, deformation.COUNT) * size, a,
-                              repeats_edges=not real.is_sound)
-    elif kind == "ours":
-        # All files are named, so that half of the rare ones are deformed by pairs of any class.
-        a, b = real.files("deform", real.data(), ["--counts", f"{real.names[rare]}={fill}"], "fill")
-    if kind not in ("real", "classic"):
-        x, y = torch.cat([x, a]), torch.cat([y, b])
-
-    def draw():
-        a, b = pick(x, y, BATCH // (2 if deformed else 1))
-        if deformed:
-            c, d = pick(*deformed, BATCH // 2)
-            a, b = torch.cat([a, c]), torch.cat([b, d])
-        return (vary(a, real.is_sound) if classic else a), b
-    return draw
-
-
-# Seeds and figures.
 
 def chosen(files, count, seed):
     """`count` files of each class, or as many as there are, by the seed."""
@@ -418,53 +103,6 @@ def chosen(files, count, seed):
 
 def key_of(*parts):
     return hashlib.sha256(json.dumps([VERSION, *map(str, parts)]).encode()).hexdigest()[:16]
-
-
-class Figures:
-    """Figures by row and seed, kept in a file."""
-
-    def __init__(self, path):
-        self.path = path
-        self.values = json.loads(path.read_text()) if path.exists() else {}
-
-    def get(self, name, compute):
-        if name not in self.values:
-            self.values[name] = compute()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_suffix(".new")
-            temporary.write_text(json.dumps(self.values))
-            temporary.replace(self.path)
-        return self.values[name]
-
-
-def interval(values):
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return mean, float("nan")
-    error = statistics.stdev(values) / len(values) ** 0.5
-    return mean, error * scipy.stats.t.ppf(0.975, len(values) - 1)
-
-
-def table(title, rows, pairs, figures):
-    """figures[row] is a list, a figure for each seed, in percent."""
-    print(f"\n{title}\n{'':18}{'mean':>7}{'sd':>7}   each")
-    for row in rows:
-        values = figures[row]
-        spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-        print(f"{row:18}{statistics.mean(values):7.1f}{spread:7.1f}   "
-              + " ".join(f"{v:.1f}" for v in values))
-    print("\npaired differences, 95 % intervals over "
-          f"{len(next(iter(figures.values())))} seeds")
-    for a, b in pairs:
-        if a in figures and b in figures:
-            mean, half = interval([x - y for x, y in zip(figures[a], figures[b])])
-            verdict = "above 0" if mean - half > 0 else "below 0" if mean + half < 0 else "open"
-            print(f"{a + ' - ' + b:36}{mean:+6.1f}  [{mean - half:+.1f}, {mean + half:+.1f}]  "
-                  f"{verdict}")
-    if "real" in figures and "ours alone" in figures:
-        ratios = [a / b for a, b in zip(figures["ours alone"], figures["real"])]
-        mean, half = interval(ratios)
-        print(f"{'ours alone / real':36}{mean:6.3f}  [{mean - half:.3f}, {mean + half:.3f}]")
 
 
 def few(args, files, test_files):
@@ -482,26 +120,30 @@ def few(args, files, test_files):
         else:
             pool, tested = files, test_files
         names = sorted(files)
-        real = Real(args, chosen(pool, args.n, seed), seed,
-                    key_of(args.data.resolve(), args.n, seed, args.group))
-        pairs = [(p, k) for k, name in enumerate(names) for p in tested[name]]
-        test, truth = read([p for p, _ in pairs]), torch.tensor([k for _, k in pairs])
+        drawn = chosen(pool, args.n, seed)
+        real = Real(args, drawn, seed, key_of(args.data.resolve(), args.n, seed, args.group))
+        # Other files of train/, for --on train, are asked about in the same go.
+        rest = {} if args.group else {
+            name: [p for p in files[name] if p not in set(drawn[name])] for name in names}
+        pairs = [(p, k, "test") for k, name in enumerate(names) for p in tested[name]]
+        pairs += [(p, k, "train") for k, name in enumerate(names) for p in rest.get(name, [])]
+        asked, truth = read([p for p, _, _ in pairs]), torch.tensor([k for _, k, _ in pairs])
+        parts = {part: torch.tensor([i for i, pair in enumerate(pairs) if pair[2] == part])
+                 for part in ("test", "train")}
         kept = Figures(real.folder / "figures.json")
 
         def figure(row):
-            found = accuracy_of(source(real, row), real.x.shape[1:], len(names), test, seed)
-            return 100 * (found == truth).float().mean().item()
+            found = accuracy_of(source(real, row), real.x.shape[1:], len(names), asked, seed)
+            return {part: 100 * (found == truth)[places].float().mean().item()
+                    for part, places in parts.items() if len(places)}
 
         for row in rows:
-            figures[row].append(kept.get(row, lambda: figure(row)))
+            figures[row].append(kept.get(row, lambda: figure(row))[args.on])
             print(f"seed {seed}  {row:18}{figures[row][-1]:6.1f}", flush=True)
     group = f", whole {args.group}s held out" if args.group else ""
-    table(f"{args.data.name}: accuracy in %, {args.n} files a class{group}, {len(pairs)} test files",
+    where = "test files" if args.on == "test" else "other files of train/"
+    table(f"{args.data.name}: accuracy in %, {args.n} files a class{group}, {len(parts[args.on])} {where}",
           rows, PAIRS, figures)
-
-
-def group_of(path):
-    return path.stem.split("_")[1]
 
 
 def imbalance(args, files, test_files):
@@ -542,6 +184,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=lambda text: text.split(","))
     parser.add_argument("--group", help="hold whole groups out, such as speaker")
+    parser.add_argument("--on", choices=["test", "train"], default="test",
+                        help="where the network is asked")
     parser.add_argument("--imbalance", action="store_true")
     parser.add_argument("--others", type=int, default=200)
     parser.add_argument("--classes", type=lambda text: text.split(","))
@@ -550,6 +194,8 @@ def main():
     parser.add_argument("--latent", type=pathlib.Path, default=LATENT)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
+    if args.group and args.on == "train":
+        parser.error("--group holds files of both folders out; leave --on out")
     torch.set_num_threads(args.threads)
     files, test_files = files_of(args.data / "train"), files_of(args.data / "test")
     args.cache.mkdir(parents=True, exist_ok=True)
