@@ -5,25 +5,16 @@ import Torch
 /// deformations, and what new files look like.
 extension TrainingRun {
     /// Where the latents lie; nil where no Gaussian can be fitted to them, as the model is whole without.
-    func density(
-        of model: VAE, training: WindowSource, record: ModelRecord
-    ) throws -> LatentDensity? {
-        do {
-            return try LatentDensity(
-                fittedTo: model, training: training, groups: LatentDensity.groups(of: record),
-                seed: request.seed)
-        } catch is TorchError {
-            return nil
-        }
+    func density(of latents: LabelledPosteriors?, groups: Conditioning?) -> LatentDensity? {
+        latents.flatMap { try? LatentDensity(fittedTo: $0, groups: groups, seed: request.seed) }
     }
 
     /// A flow of the latents, compared with their density; nil where none is asked for, or possible.
     func flow(
-        of model: VAE, job: ViewJob, density: LatentDensity?, record: ModelRecord
+        of latents: LabelledPosteriors?, model: VAE, job: ViewJob, density: LatentDensity?,
+        groups: Conditioning?
     ) throws -> LatentFlow? {
         guard request.flowStepCount > 0 else { return nil }
-        let groups = LatentDensity.groups(of: record)
-        let latents = try LabelledPosteriors(of: job.training, by: model, labels: groups)
         let flow = try latents.flatMap {
             try LatentFlow.fitted(
                 to: $0, groups: groups, stepCount: request.flowStepCount, seed: request.seed

@@ -210,10 +210,15 @@ public struct TrainingRun {
         }
         try describeOutput(
             &record, survey: survey, plan: plan.primary, training: split.training)
+        let groups = LatentDensity.groups(of: record)
+        let drawsLatents = plan.purpose == .augmentation || request.flowStepCount > 0
+        let latents =
+            drawsLatents
+            ? try LabelledPosteriors(of: jobs[0].training, by: first.model, labels: groups) : nil
         let density =
-            plan.purpose == .augmentation
-            ? try density(of: first.model, training: jobs[0].training, record: record) : nil
-        let flow = try flow(of: first.model, job: jobs[0], density: density, record: record)
+            plan.purpose == .augmentation ? density(of: latents, groups: groups) : nil
+        let flow = try flow(
+            of: latents, model: first.model, job: jobs[0], density: density, groups: groups)
         let file = try ModelFile(
             record: record, networks: detector.views.map(\.members), density: density, flow: flow,
             deformations: try deformations(survey, plan: plan))

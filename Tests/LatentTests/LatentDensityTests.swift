@@ -141,12 +141,13 @@ import Torch
 
     /// The density of shapes under a model with initial weights.
     static func fitted(_ file: ModelFile, items: [Item]) throws -> LatentDensity? {
-        try LatentDensity(
-            fittedTo: file.model(on: .cpu),
-            training: WindowSource(
+        let groups = LatentDensity.groups(of: file.record)
+        return try LabelledPosteriors(
+            of: WindowSource(
                 Survey(of: items, domain: .image, threadCount: 1) { _, _ in }.items,
                 preprocessing: file.record.preprocessing, threadCount: 1, conditioning: nil),
-            groups: LatentDensity.groups(of: file.record), seed: 3)
+            by: file.model(on: .cpu), labels: groups
+        ).flatMap { try LatentDensity(fittedTo: $0, groups: groups, seed: 3) }
     }
 
     @Test("each class has a mixture, about the mean of its posteriors")

@@ -34,15 +34,16 @@ struct LabelledPosteriors {
         try withoutGradients {
             let limit = Self.elementLimit / model.configuration.latentCount
             try source.forEachBatch(ofSample: limit) { batch in
-                let known = batch.compactMap { window in
-                    LatentDensity.group(of: window.item, in: source, groups: labels)
-                        .map { (window: window, group: $0) }
+                let found = batch.map {
+                    LatentDensity.group(of: $0.item, in: source, groups: labels)
                 }
+                let known = found.indices.filter { found[$0] != nil }
                 guard !known.isEmpty else { return }
                 let part = try model.topPosterior(
-                    of: model.batch(known.flatMap(\.window.values)),
-                    condition: model.condition(known.map { source.codes($0.window.item) }))
-                groups += known.map(\.group)
+                    of: model.batch(batch.flatMap(\.values)),
+                    condition: model.condition(batch.map { source.codes($0.item) })
+                ).rows(known)
+                groups += found.compactMap(\.self)
                 means.append(try part.mean.to(.cpu))
                 logVariances.append(try part.logVariance.to(.cpu))
                 isPoint = part.isPoint

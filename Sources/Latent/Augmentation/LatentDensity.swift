@@ -14,8 +14,6 @@ struct LatentDensity: Sendable, Equatable {
 
     /// Numbers that a model file is to hold of it, at most: 32 MB.
     private static let valueLimit = 1 << 23
-    /// Elements [N, D] that it is fitted to, at most.
-    private static let sampleLimit = 1 << 20
     /// Windows of a group by which the number of components is chosen, at most.
     private static let triedCount = 4_096
     /// Numbers of components that are tried.
@@ -39,34 +37,19 @@ struct LatentDensity: Sendable, Equatable {
     /// covariance for each group would be too large for a file.
     ///
     /// - Parameters:
-    ///   - model: of several stochastic layers the topmost counts
-    ///   - training: windows without the labels of `groups` are left out
+    ///   - latents: of windows with labels of `groups`
     ///   - groups: as of ``groups(of:)``
     ///   - seed: chooses where components begin
-    /// - Throws: ``LatentError`` when files cannot be read any more
-    /// - Complexity: one encoder pass, and some hundred rounds of N·K·D²
-    init?(fittedTo model: VAE, training: WindowSource, groups: Conditioning?, seed: UInt64) throws {
-        let dimensions = model.configuration.latentCount
+    /// - Throws: `TorchError` where numbers overflow
+    /// - Complexity: some hundred rounds of N·K·D²
+    init?(fittedTo latents: LabelledPosteriors, groups: Conditioning?, seed: UInt64) throws {
+        let members = latents.posterior
+        let dimensions = members.mean.shape[1]
         let groupCount = groups?.combinations.count ?? 1
         guard groupCount * dimensions * (dimensions + 1) <= Self.valueLimit else { return nil }
+        var rows = [[Int]](repeating: [], count: groupCount)
+        for (row, group) in latents.groups.enumerated() { rows[group].append(row) }
         mixtures = try withoutGradients {
-            var rows = [[Int]](repeating: [], count: groupCount)
-            var parts: [Posterior] = []
-            var place = 0
-            try training.forEachBatch(ofSample: Self.sampleLimit / dimensions) { batch in
-                for window in batch {
-                    let group = Self.group(
-                        of: window.item, in: training, groups: groups)
-                    if let group { rows[group].append(place) }
-                    place += 1
-                }
-                parts.append(
-                    try model.topPosterior(
-                        of: model.batch(batch.flatMap(\.values)),
-                        condition: model.condition(batch.map { training.codes($0.item) })))
-            }
-            guard !parts.isEmpty else { return [] }
-            let members = try Posterior(joining: parts)
             let expected = try Self.pooledCovariance(of: members, groups: rows)
             return try rows.enumerated().map { group, rows in
                 guard !rows.isEmpty else { return nil }
@@ -77,7 +60,6 @@ struct LatentDensity: Sendable, Equatable {
                     using: &generator)
             }
         }
-        guard mixtures.contains(where: { $0 != nil }) else { return nil }
     }
 
     /// One draw for each group of a list, [N, D] in row-major order.
@@ -226,16 +208,8 @@ extension LatentDensity {
 }
 
 extension Posterior {
-    /// Rows one after the other, of several batches.
-    fileprivate init(joining parts: [Posterior]) throws {
-        self.init(
-            mean: try Tensor.concatenated(parts.map(\.mean)),
-            logVariance: try Tensor.concatenated(parts.map(\.logVariance)),
-            isPoint: parts.first?.isPoint ?? false)
-    }
-
     /// Some of the rows.
-    fileprivate func rows(_ indices: [Int]) throws -> Posterior {
+    func rows(_ indices: [Int]) throws -> Posterior {
         Posterior(
             mean: try mean.rows(indices), logVariance: try logVariance.rows(indices),
             isPoint: isPoint)
