@@ -157,6 +157,34 @@ extension Image {
         #expect(tile.width == 192)
     }
 
+    @Test("a legend stands below the tiles, with the colours of levels from low to high")
+    func legend() throws {
+        let rows = [ContactSheet.Row(label: ["real"], windows: [window(0.5)])]
+        let bare = try image(.rows(rows, domain: .audio))
+        let legend = SheetLegend(
+            lines: ["time", "frequency"], levels: .init(low: "-43 dB", high: "0"))
+        let full = try image(.rows(rows, domain: .audio, legend: legend))
+        // Three lines of text with a space before them; the tiles are where they were.
+        #expect(full.height == bare.height + 12 + legend.height)
+        #expect(legend.height == 3 * SheetLegend(lines: [""]).height)
+        for y in stride(from: 0, to: bare.height - 12, by: 7) {
+            for x in stride(from: 0, to: bare.width - 12, by: 7) {
+                #expect(full.color(x, y) == bare.color(x, y))
+            }
+        }
+        // The bar: its ends are the ends of the scale.
+        let y = full.height - 12 - legend.height / 3 + 2
+        let row = (0..<full.width).map { full.color($0, y) }
+        let low = try #require(row.firstIndex(of: LevelColors.color(0)))
+        let high = try #require(row.lastIndex(of: LevelColors.color(1)))
+        #expect(high == low + 95)
+        // A line that is longer than the tiles widens the sheet.
+        let long = String(repeating: "m", count: 60)
+        #expect(
+            try image(.rows(rows, domain: .image, legend: SheetLegend(lines: [long]))).width
+                >= Canvas.textWidth(long) + 24)
+    }
+
     @Test("one sample is a sheet of one tile")
     func single() throws {
         let image = try image(.samples([window(0.6)], domain: .image))

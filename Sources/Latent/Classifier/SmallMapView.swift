@@ -65,6 +65,28 @@ public struct SmallMapView: Sendable {
         }
     }
 
+    /// What the axes and colours of maps are, below a sheet of them.
+    var legend: SheetLegend {
+        switch preprocessing.view {
+        case .pixels:
+            return SheetLegend(
+                lines: ["\(shape.height)x\(shape.width) pixels, as they are compared"])
+        case .logMel(let view):
+            let seconds =
+                Double(preprocessing.windowing.width * view.hopLength) / Double(view.sampleRate)
+            let kilohertz = Double(view.sampleRate) / 2_000
+            return SheetLegend(
+                lines: [
+                    "from left to right: time, \(decimal(seconds, digits: 2)) s",
+                    "from bottom to top: frequency, 0 to \(decimal(kilohertz, digits: 1)) kHz, "
+                        + "\(shape.height) mel bands",
+                ],
+                levels: .init(
+                    low: "\(decimal(-view.rangeNats * LogMelView.decibelsPerNat, digits: 0)) dB",
+                    high: "loudest"))
+        }
+    }
+
     /// The kind of files.
     public var domain: Domain { preprocessing.domain }
 

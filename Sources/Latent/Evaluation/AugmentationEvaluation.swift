@@ -42,6 +42,8 @@ public struct AugmentationEvaluation {
     let heldOut: MappedItems
     let synthetic: MappedItems
     let domain: Domain
+    /// Of sheets of maps.
+    let legend: SheetLegend
     private let configuration: Configuration
     /// Names of the classes of the real training items, sorted; empty where not all have one, or all the
     /// same.
@@ -85,6 +87,7 @@ public struct AugmentationEvaluation {
         self.synthetic = synthetic
         self.configuration = configuration
         domain = view.domain
+        legend = view.legend
         isLabelled = sets.allSatisfy { $0.1.labels != nil }
         classNames = training.labels != nil && known.count > 1 ? known.sorted() : []
         if let (name, set) = sets.first(where: { $0.1.labels == nil }) {

@@ -47,7 +47,8 @@ extension AugmentationEvaluation {
         let more = names == [nil] ? 0 : classNames.count - names.count
         return try .rows(
             rows, domain: domain,
-            title: "real and synthetic files" + (more > 0 ? ", \(more) more classes" : ""))
+            title: "real files, and synthetic ones below them"
+                + (more > 0 ? "; \(more) more classes" : ""), legend: legend)
     }
 
     private func nearestSheet(_ pairs: [Pair]) throws -> ContactSheet {
@@ -55,18 +56,26 @@ extension AugmentationEvaluation {
             .prefix(3 * Self.sheetColumnCount)
         let rows = stride(from: 0, to: nearest.count, by: Self.sheetColumnCount).flatMap { start in
             let part = nearest[start..<min(start + Self.sheetColumnCount, nearest.count)]
+            let ranks = "\(part.startIndex + 1) to \(part.endIndex)"
+            let ends = [part.first, part.last].compactMap { $0 }.map {
+                decimal($0.distance, digits: 2)
+            }
             return [
                 ContactSheet.Row(
-                    label: ["synthetic"], windows: part.map { synthetic.maps.map($0.synthetic) }),
+                    label: ["synthetic", ranks],
+                    windows: part.map { synthetic.maps.map($0.synthetic) }),
                 ContactSheet.Row(
-                    label: ["real"], windows: part.map { training.maps.map($0.training) },
-                    isTied: true),
+                    label: ["real", ends.joined(separator: " to ")],
+                    windows: part.map { training.maps.map($0.training) }, isTied: true),
             ]
         }
+        let lines = [
+            "below each synthetic file the real one that is nearest to it; nearest pairs first, "
+                + "\(nearest.count) of \(pairs.count)",
+            "left of real ones: Euclidean distances of the first and the last pair of the row",
+        ]
         return try .rows(
-            rows, domain: domain,
-            title:
-                "synthetic files nearest to a training file, and that (\(nearest.count) of \(pairs.count))"
-        )
+            rows, domain: domain, title: "synthetic files nearest to a training file",
+            legend: SheetLegend(lines: lines + legend.lines, levels: legend.levels))
     }
 }

@@ -118,16 +118,17 @@ public struct ContactSheet: Sendable {
     ///   - rows: from the top; windows of one shape
     ///   - domain: how windows are shown
     ///   - title: a line above the windows
+    ///   - legend: what stands below them
     /// - Returns: the sheet
     /// - Throws: as ``reconstructions(originals:reconstructions:domain:columns:title:)``
     public static func rows(
-        _ rows: [Row], domain: Domain, title: String? = nil
+        _ rows: [Row], domain: Domain, title: String? = nil, legend: SheetLegend? = nil
     ) throws -> ContactSheet {
         let layout = SheetLayout(
             title: title, headings: [],
             rows: rows.map {
                 .init($0.label.map { $0.shortened(to: 24) }, $0.windows, isTied: $0.isTied)
-            })
+            }, legend: legend)
         return try .init(layout, domain)
     }
 

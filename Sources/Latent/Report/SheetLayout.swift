@@ -20,6 +20,8 @@ struct SheetLayout {
     let title: String?
     let headings: [String]
     let rows: [Row]
+    /// What stands below the tiles.
+    var legend: SheetLegend?
 
     /// Around everything.
     private static let margin = 12
@@ -60,8 +62,10 @@ struct SheetLayout {
         // A title longer than the tiles widens the sheet; a very long one loses its middle.
         let title = title?.shortened(to: 80)
         let titleEnd = Self.margin + (title.map { Canvas.textWidth($0) } ?? 0)
-        let width = max(right, titleEnd) + Self.margin
-        let height = (tops.last ?? 0) + cellHeight + Self.margin
+        let legendEnd = Self.margin + (legend?.width ?? 0)
+        let width = max(right, titleEnd, legendEnd) + Self.margin
+        let bottom = (tops.last ?? 0) + cellHeight
+        let height = bottom + (legend.map { Self.space + $0.height } ?? 0) + Self.margin
         let (pixelCount, isTooLarge) = width.multipliedReportingOverflow(by: height)
         guard !isTooLarge, pixelCount <= 64 << 20 else {
             throw LatentError(
@@ -89,6 +93,7 @@ struct SheetLayout {
                     y: top + (cellHeight - tile.height) / 2)
             }
         }
+        legend?.draw(on: &canvas, x: Self.margin, y: bottom + Self.space)
         return canvas
     }
 
