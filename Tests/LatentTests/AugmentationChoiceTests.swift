@@ -282,7 +282,7 @@ struct AugmentationChoiceTests {
                         split: nil, attributes: ["\(group)"]))
             }
         }
-        let trial = try trial(stepCount: 60)
+        let trial = try trial(stepCount: 24)
         func real(_ index: Int?) throws -> Choice.Row? {
             try trial.choice(
                 of: items, request: .init(count: 8, groupIndex: index), otherwise: .classic
