@@ -264,7 +264,7 @@ struct TrainingOptions: ParsableArguments {
     @Option(
         help: """
             Numbers that products of training are made of: float32, bfloat16 (bfloat16 where the \
-            processor multiplies it, by AVX-512 BF16).
+            processor multiplies it, by AVX-512 BF16 or AMX).
             """)
     var precision: TrainingConfiguration.Precision?
 

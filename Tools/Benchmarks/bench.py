@@ -21,6 +21,10 @@ With --no-avx512 all of them are kept from AVX-512: libtorch, oneDNN and MKL by 
 of `latent` by the first of these, ATEN_CPU_CAPABILITY. Then `latent` is there in float32 alone, which is what
 it chooses on such a processor.
 
+Where the processor has AMX, both PyTorch and `latent` use its tiles in bfloat16, unless
+ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 is in the environment. Those of `latent` have been run in an emulator
+only, never timed: no figure in the README is of them.
+
 With --curves, instead: 500 steps of conv32 and mlp784, PyTorch in float32 with three seeds beside
 `latent` in both precisions; printed are the mean losses of each hundred steps, and how far
 apart the curves are from PyTorch's mean in units of the deviation of its seeds.
