@@ -13,6 +13,9 @@ at::IntArrayRef list(const int64_t *values, size_t count) { return {values, coun
 std::optional<at::Tensor> optional(const LTTensor *tensor) {
     return tensor ? std::optional<at::Tensor>(tensor->value) : std::nullopt;
 }
+
+/// What has no more channels is taken for an image, not for what stands between layers.
+constexpr int64_t image_channels = 4;
 }  // namespace
 
 #define UNARY(Name, expression)                                   \
@@ -148,7 +151,7 @@ LTStatus LTLinear(const LTTensor *x, const LTTensor *weight, const LTTensor *bia
             return lt::product_linear(x->value, weight->value, optional(bias), rectified);
         }
         auto y = at::linear(x->value, weight->value, optional(bias));
-        return rectified ? at::relu(y) : y;
+        return rectified ? at::relu_(y) : y;
     });
 }
 
@@ -174,7 +177,7 @@ LTStatus LTConv2d(const LTTensor *x, const LTTensor *weight, const LTTensor *bia
                                            false, rectified);
         }
         auto y = at::conv2d(x->value, weight->value, optional(bias), stride, padding);
-        return rectified ? at::relu(y) : y;
+        return rectified ? at::relu_(y) : y;
     });
 }
 
@@ -185,8 +188,15 @@ LTStatus LTConvTranspose2d(const LTTensor *x, const LTTensor *weight, const LTTe
             return lt::product_convolution(x->value, weight->value, optional(bias), stride, padding,
                                            true, rectified);
         }
-        auto y = at::conv_transpose2d(x->value, weight->value, optional(bias), stride, padding);
-        return rectified ? at::relu(y) : y;
+        // oneDNN gives channels side by side, which libtorch brings back into planes for the next layer
+        // unless its weights say that it reads them so. Of few channels it is an image, read by rows.
+        bool is_by_channel = x->value.is_cpu() && x->value.scalar_type() == at::kFloat;
+        auto y = at::conv_transpose2d(
+            x->value,
+            is_by_channel ? weight->value.contiguous(at::MemoryFormat::ChannelsLast) : weight->value,
+            optional(bias), stride, padding);
+        y = y.size(1) <= image_channels ? y.contiguous() : y;
+        return rectified ? at::relu_(y) : y;
     });
 }
 
