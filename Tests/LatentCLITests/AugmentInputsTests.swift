@@ -88,6 +88,23 @@ struct AugmentInputs {
         #expect(run.errors.contains("written since, the last of them \(other);"), "\(run.errors)")
     }
 
+    @Test("recordings of noise count as data")
+    func noise() throws {
+        let folder = try TemporaryFolder()
+        let noise = folder / "noise.wav"
+        try folder.copy(TrainedModels.sounds + "/chirp/000.wav", as: "noise.wav")
+        func run() throws -> ToolRun {
+            try Tool.run(
+                "augment", TrainedModels.sounds + "/tone", "-o", folder / "new", "-n", "2",
+                "--transform", "snr", "--noise", noise)
+        }
+        #expect(try run().status == 0)
+        #expect(try run().errors.contains("is finished"))
+        try change(noise, keepsTime: false)
+        let changed = try run()
+        #expect(changed.status == 74 && changed.errors.contains("the last of them \(noise);"))
+    }
+
     @Test("where files were made of all of the data, new times alone do no harm")
     func touched() throws {
         let folder = try TemporaryFolder()

@@ -128,7 +128,7 @@ public final class OutputFolder {
             configuration: configuration)
         progress.unreadable = unreadable("\(path)/\(unreadableName(shard))")
         try progress.checkInputs(
-            plan.items + (configuration.direction?.items ?? []), times: old?.times, in: path,
+            plan.items + configuration.furtherItems, times: old?.times, in: path,
             workerCount: configuration.workerCount)
         return progress
     }

@@ -99,7 +99,14 @@ extension RunProgress {
     }
 }
 
-extension LatentDirection {
-    /// All items that it is made of.
-    var items: [Item] { toward + (away ?? []) }
+extension Augmenter.Configuration {
+    /// What a run reads beside the real items that are named: those of a direction, and noise.
+    var furtherItems: [Item] {
+        let noise = (transforms?.noiseSources ?? []).flatMap { source -> [String] in
+            guard case .files(let paths) = source else { return [] }
+            return paths
+        }
+        return (direction.map { $0.toward + ($0.away ?? []) } ?? [])
+            + noise.map { Item(path: $0, relativePath: $0, label: nil, split: nil) }
+    }
 }

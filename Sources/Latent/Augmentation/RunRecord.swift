@@ -61,7 +61,7 @@ public struct RunRecord: Codable, Sendable, Equatable {
         }
         if configuration.strength != 1 { settings["strength"] = "\(configuration.strength)" }
         self.settings = settings
-        times = Self.times(of: plan.items + (configuration.direction?.items ?? []))
+        times = Self.times(of: plan.items + configuration.furtherItems)
     }
 
     /// Real items by path, label, attributes and size, in a word.
