@@ -8,8 +8,8 @@ import Torch
 /// balanced accuracy is measured on the part left out. All ways have the same parts, first weights and
 /// numbers of steps. Files of one group, such as a speaker, are all of one part.
 ///
-/// It is a race, as most of the time goes into what is not taken: after the first part, of the ways that
-/// draw from a model the most accurate few go on. The leaders, with and without a model, are then tried
+/// It is a race, as most of the time goes into what is not taken: after the first part, of the transforms
+/// and of the ways that draw from a model the most accurate few go on. The leaders, with and without a model, are then tried
 /// with other numbers of new files for each real one.
 ///
 /// Intervals are those of ``Usefulness`` on all files left out, at the level 1 - 0.05 / m for m ways
@@ -38,7 +38,7 @@ public struct AugmentationTrial {
         public var seedCount = 2
         /// Steps of each training of the classifier.
         public var stepCount = 300
-        /// Ways that draw from a model and go on after the first part.
+        /// Transforms, and ways that draw from a model, that go on after the first part.
         public var survivorCount = 2
         /// Resamples of the bootstrap.
         public var resampleCount = 4_000
@@ -100,11 +100,16 @@ public struct AugmentationTrial {
         self.configuration = configuration
     }
 
-    /// The ways that are tried: real files alone, classic transforms, these and a random smooth change,
-    /// and what the model can draw, by itself and with classic transforms.
+    /// The ways that are tried: real files alone, classic transforms, these and a random smooth change, of
+    /// images both with half the shift, and what the model can draw, by itself and with classic transforms.
+    ///
+    /// What is in the middle of all images, as digits are, need not be found elsewhere.
     public var ways: [AugmentationChoice.Way] {
-        let more = domain == .image ? "classic,elastic" : "classic,time-stretch"
-        var ways: [AugmentationChoice.Way] = [.real, .classic, .init(.transform, more)]
+        let transforms =
+            domain == .image
+            ? ["classic,elastic", "rotate,scale,shift=0.075", "rotate,scale,shift=0.075,elastic"]
+            : ["classic,time-stretch"]
+        var ways = [.real, .classic] + transforms.map { AugmentationChoice.Way(.transform, $0) }
         guard let source else { return ways }
         var methods: [LatentSampling] = source.file.record.deformation != nil ? [.deform] : []
         methods += [.posterior, .smote]
@@ -114,13 +119,13 @@ public struct AugmentationTrial {
 
     /// Trainings of the small classifier, at most.
     public var trainingCount: Int {
-        let plain = ways.count { !$0.drawsFromModel }
-        let survivors = min(configuration.survivorCount, ways.count - plain)
-        let leaders = survivors > 0 ? 2 : 1
+        let drawn = ways.count(where: \.drawsFromModel)
+        let families = [ways.count - drawn - 1, drawn].filter { $0 > 0 }
+        let survivors = families.reduce(1) { $0 + min(configuration.survivorCount, $1) }
         let others = drawing.amount.isLimit ? configuration.ratios.count - 1 : 0
         return configuration.seedCount
-            * (ways.count + (plain + survivors) * (configuration.foldCount - 1)
-                + leaders * others * configuration.foldCount)
+            * (ways.count + survivors * (configuration.foldCount - 1)
+                + families.count * others * configuration.foldCount)
     }
 
     // MARK: Choosing

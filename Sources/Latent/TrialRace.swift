@@ -91,8 +91,9 @@ final class TrialRace {
         let plain = entries.filter { !$0.way.drawsFromModel }
         func costs(_ some: [Entry]) -> [Double] { some.map { cost($0) } }
         // At most: the dearest go on, and lead.
-        let finish = (costs(plain) + costs(drawn).sorted().suffix(configuration.survivorCount))
-            .reduce(0, +)
+        let finish = [plain.dropFirst(), drawn[...]].reduce(trainingCost) {
+            $0 + costs(Array($1)).sorted().suffix(configuration.survivorCount).reduce(0, +)
+        }
         let last = [plain, drawn].reduce(0.0) { sum, some in
             sum
                 + ratios.filter { $0.multiple != some.first?.multiple }.reduce(0) { sum, ratio in
@@ -103,7 +104,7 @@ final class TrialRace {
             costs(entries).reduce(0, +) + finish * Double(parts - 1) + last * Double(parts)
 
         for index in entries.indices { try run(index, 0, onProgress) }
-        giveUp()
+        for drawn in [false, true] { giveUp(drawn: drawn) }
         total =
             done + costs(running.map { entries[$0] }).reduce(0, +) * Double(parts - 1)
             + last * Double(parts)
@@ -123,10 +124,15 @@ final class TrialRace {
 
     // MARK: Who goes on
 
-    /// Ends the race for all but the most accurate of those that draw from a model, after the first part.
-    private func giveUp() {
+    /// Ends the race for all but the most accurate transforms, or ways that draw from a model, after the
+    /// first part.
+    private func giveUp(drawn: Bool) {
         let items = data.parts.places(0, isLeftOut: true)
-        let ranked = running.filter { entries[$0].way.drawsFromModel }
+        let ranked =
+            running.filter {
+                let way = entries[$0].way
+                return way.method != nil && way.drawsFromModel == drawn
+            }
             .map { (index: $0, accuracy: accuracy($0, of: items)) }
             .sorted { ($1.accuracy, $0.index) < ($0.accuracy, $1.index) }
         for (index, accuracy) in ranked.dropFirst(configuration.survivorCount) {

@@ -117,7 +117,7 @@ struct AugmentAutoTests {
         let run = try Tool.shell(
             """
             "$latent" augment "$1" -o "$2" -n 4 --method auto --threads 1 2> "$2.err" &
-            until grep -q 'trying 3 ways' "$2.err" || ! kill -0 $! 2> /dev/null; do sleep 0.1; done
+            until grep -q 'trying 5 ways' "$2.err" || ! kill -0 $! 2> /dev/null; do sleep 0.1; done
             kill -INT $!
             wait $! 2> /dev/null
             """, data, folder / "out")
