@@ -27,8 +27,8 @@ with batches of 64) is trained on each row and asked about all of DATA/test:
     auto             the folder that `latent augment --method auto --include-originals` writes, which is
                      asked for as many new files and may write fewer; files of it in random order
                      (--rows asks for it, and for the next)
-    classic written, classic+elastic written
-                     the same of `--transform classic` and `classic,elastic`
+    classic written, classic+elastic written, half shift written, half shift+elastic written
+                     the same of `--transform classic`, `classic,elastic`, and both with shift=0.075
 
 Every setting stands here and is the same for all data; none was chosen on DATA/test. With --on train
 the network is asked about those files of DATA/train that the seed did not draw: that is what settings

@@ -17,7 +17,9 @@ FILES_OF_CLASS = 1000
 
 # Rows that are trained on a folder as `latent augment` writes it.
 WRITTEN = {"auto": ["--method", "auto"], "classic written": ["--transform", "classic"],
-           "classic+elastic written": ["--transform", "classic,elastic"]}
+           "classic+elastic written": ["--transform", "classic,elastic"],
+           "half shift written": ["--transform", "rotate,scale,shift=0.075"],
+           "half shift+elastic written": ["--transform", "rotate,scale,shift=0.075,elastic"]}
 
 
 def files_of(folder):
