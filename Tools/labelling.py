@@ -29,9 +29,11 @@ import subprocess
 import tempfile
 
 import torch
-import torch.nn.functional as F
 
-import usefulness
+from usefulness import chosen
+from usefulness_arms import FILES_OF_CLASS, files_of, pick
+from usefulness_classifier import BATCH, probabilities, read, trained, vary
+from usefulness_statistics import table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
@@ -47,7 +49,7 @@ class Seed:
     def __init__(self, args, files, seed, folder):
         self.args, self.seed, self.folder = args, seed, folder
         self.names = sorted(files)
-        labelled = usefulness.chosen(files, args.n, seed)
+        labelled = chosen(files, args.n, seed)
         self.truth, self.real = {}, folder / "labelled"
         (folder / "unlabelled").mkdir()
         for k, name in enumerate(self.names):
@@ -60,9 +62,9 @@ class Seed:
                 link.symlink_to(path)
                 self.truth[link] = k
         known = [(p, k) for k, name in enumerate(self.names) for p in labelled[name]]
-        self.x = usefulness.read([p for p, _ in known])
+        self.x = read([p for p, _ in known])
         self.y = torch.tensor([k for _, k in known])
-        self.others = usefulness.read(list(self.truth))
+        self.others = read(list(self.truth))
         self.other_y = torch.tensor(list(self.truth.values()))
         self.is_sound = known[0][0].suffix == ".wav"
         self.lists = None
@@ -95,36 +97,16 @@ class Seed:
             self.lists = manifest, self.others[places], codes
         return self.lists
 
-    def trained(self, draw):
-        """A network of `draw`, as Tools/usefulness.py trains it."""
-        torch.manual_seed(self.seed)
-        network = usefulness.network(self.x.shape[1:], len(self.names))
-        optimizer = torch.optim.AdamW(
-            network.parameters(), usefulness.LEARNING_RATE, weight_decay=usefulness.WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, usefulness.STEPS)
-        for _ in range(usefulness.STEPS):
-            x, y = draw()
-            loss = F.cross_entropy(network(x), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        return network.eval()
-
-    def outputs(self, network, x):
-        with torch.no_grad():
-            return torch.cat([network(part).softmax(1) for part in x.split(500)])
-
     def deformed(self, *data):
         new = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
         self.run("train", *data, "-o", new / "model.safetensors", "--for", "augmentation", "--seed",
                  self.seed, "--threads", 1, "--quiet")
-        count = usefulness.FILES_OF_CLASS * len(self.names)
+        count = FILES_OF_CLASS * len(self.names)
         self.run("augment", "-m", new / "model.safetensors", *data, "-o", new / "set", "-n", count,
                  "--method", "deform", "--seed", self.seed, "--threads", 1, "--quiet")
-        made = usefulness.files_of(new / "set")
+        made = files_of(new / "set")
         pairs = [(p, k) for k, name in enumerate(self.names) for p in made.get(name, [])]
-        return usefulness.read([p for p, _ in pairs]), torch.tensor([k for _, k in pairs])
+        return read([p for p, _ in pairs]), torch.tensor([k for _, k in pairs])
 
     def source(self, row):
         more = None
@@ -140,25 +122,25 @@ class Seed:
         elif row == "all labels":
             more = self.others, self.other_y
         more = more if more is not None and len(more[0]) else None
-        half = usefulness.BATCH // (2 if more else 1)
+        half = BATCH // (2 if more else 1)
 
         def draw():
-            x, y = usefulness.pick(self.x, self.y, half)
+            x, y = pick(self.x, self.y, half)
             if more:
-                a, b = usefulness.pick(*more, usefulness.BATCH - half)
+                a, b = pick(*more, BATCH - half)
                 x, y = torch.cat([x, a]), torch.cat([y, b])
-            return usefulness.vary(x, self.is_sound), y
+            return vary(x, self.is_sound), y
         return draw
 
     def accuracy(self, row, test, truth):
         torch.manual_seed(self.seed + 1000)
-        network = self.trained(self.source(row))
+        network = trained(self.source(row), self.x.shape[1:], len(self.names), self.seed)
         if row == "classic":
-            outputs = self.outputs(network, self.others)
+            outputs = probabilities(network, self.others)
             places = torch.nonzero(outputs.amax(1) > PROBABILITY).flatten()
             self.sure = places, outputs[places].argmax(1)
             self.report("self", *self.sure)
-        return 100 * (self.outputs(network, test).argmax(1) == truth).float().mean().item()
+        return 100 * (probabilities(network, test).argmax(1) == truth).float().mean().item()
 
 
 def main():
@@ -171,10 +153,10 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    files = usefulness.files_of((args.data / "train").resolve())
-    tested = usefulness.files_of((args.data / "test").resolve())
+    files = files_of((args.data / "train").resolve())
+    tested = files_of((args.data / "test").resolve())
     pairs = [(p, k) for k, name in enumerate(sorted(files)) for p in tested.get(name, [])]
-    test, truth = usefulness.read([p for p, _ in pairs]), torch.tensor([k for _, k in pairs])
+    test, truth = read([p for p, _ in pairs]), torch.tensor([k for _, k in pairs])
     rows = ["classic"] + [row for row in args.rows if row != "classic"]
     figures = {row: [] for row in rows}
     for seed in range(args.seeds):
@@ -183,7 +165,7 @@ def main():
             for row in rows:
                 figures[row].append(own.accuracy(row, test, truth))
                 print(f"seed {seed}  {row:18}{figures[row][-1]:6.1f}", flush=True)
-    usefulness.table(
+    table(
         f"{args.data.name}: accuracy in %, {args.n} labelled files a class, the others without, "
         f"{len(pairs)} test files", rows, PAIRS, figures)
 

@@ -124,8 +124,8 @@ def vary(x, is_sound, elastic=False):
     return x.clamp(0, 1)
 
 
-def accuracy_of(draw, shape, classes, test, seed):
-    """Predictions for the test files of a network that sees `draw(step)` at each step."""
+def trained(draw, shape, classes, seed):
+    """A network that has seen `draw()` at each step."""
     torch.manual_seed(seed)
     model = network(shape, classes)
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -137,6 +137,14 @@ def accuracy_of(draw, shape, classes, test, seed):
         loss.backward()
         optimizer.step()
         schedule.step()
-    model.eval()
+    return model.eval()
+
+
+def probabilities(model, x):
     with torch.no_grad():
-        return torch.cat([model(part).argmax(1) for part in test.split(500)])
+        return torch.cat([model(part).softmax(1) for part in x.split(500)])
+
+
+def accuracy_of(draw, shape, classes, test, seed):
+    """Predictions for the test files of a network that sees `draw()` at each step."""
+    return probabilities(trained(draw, shape, classes, seed), test).argmax(1)

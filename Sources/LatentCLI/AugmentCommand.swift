@@ -31,7 +31,8 @@ struct AugmentCommand: ParsableCommand {
                   --toward smiles --away-from frowns
               latent augment -m m.safetensors words.csv -o t -n 500 --toward speaker=theo
               latent augment -m m.safetensors photos -o best -n 500 --method auto
-              latent augment -m m.safetensors words.csv -o best -n 500 --method auto --group speaker
+              latent augment -m m.safetensors words.csv -o best -n 500 \\
+                  --method auto --group speaker
               latent augment -m m.safetensors photos -o more -n 100000 --shard 3/8
               latent augment photos -o classic -n 5000 --transform classic
               latent augment photos -o bent -n 5000 --transform flip-x,classic,elastic=0.05

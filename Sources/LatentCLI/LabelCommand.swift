@@ -16,8 +16,8 @@ struct LabelCommand: ParsableCommand {
               latent label --real labelled unlabelled > more.ndjson
               latent label --real labelled unlabelled --at-least 0.99 > surer.ndjson
               latent train labelled more.ndjson --for augmentation -o drawing.safetensors
-              latent augment -m drawing.safetensors labelled more.ndjson -o set --multiply 3 \\
-                  --method deform --include-originals
+              latent augment -m drawing.safetensors labelled more.ndjson -o set \\
+                  --multiply 3 --method deform --include-originals
             """)
 
     @OptionGroup var input: InputOptions

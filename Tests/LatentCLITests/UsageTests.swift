@@ -30,7 +30,9 @@ struct Usage {
 
     @Test(
         "Help explains itself with examples",
-        arguments: ["", "check", "train", "score", "calibrate", "augment", "judge", "inspect"])
+        arguments: [
+            "", "check", "train", "score", "calibrate", "label", "augment", "judge", "inspect",
+        ])
     func help(verb: String) throws {
         let run = try Tool.run((verb.isEmpty ? [] : [verb]) + ["--help"])
         #expect(run.status == 0)
@@ -42,7 +44,7 @@ struct Usage {
     @Test(
         "Examples stay in their lines on a terminal of 80 columns",
         arguments: [
-            "", "check", "train", "score", "calibrate", "augment", "judge", "inspect",
+            "", "check", "train", "score", "calibrate", "label", "augment", "judge", "inspect",
             "evaluate detection", "evaluate likelihood", "evaluate augmentation",
         ])
     func examples(verb: String) throws {
