@@ -1,4 +1,4 @@
-/// Parts of the real files that ``AugmentationTrial`` leaves out in turn.
+/// Parts of the real files that ``AugmentationTrial`` and ``FileLabeller`` leave out in turn.
 struct TrialParts {
     /// The part of each item, from 0.
     let parts: [Int]

@@ -294,11 +294,7 @@ struct AugmentCommand: ParsableCommand {
             try loaded.map {
                 try input.inputs(of: $0.file.record, groupedBy: automatic.group)
             } ?? input.inputs(domain: nil, attributeNames: automatic.attributeNames)
-        var parents = Array(inputs)
-        // As for train: what is made of test files must not be trained on.
-        if parents.contains(where: { $0.split == "train" }) {
-            parents.removeAll { $0.split != "train" }
-        }
+        let parents = Array(inputs).toTrainOn
         let domain = try loaded?.file.record.preprocessing.domain ?? Domain(of: parents)
         guard encoding == nil || domain == .audio else {
             throw LatentError(

@@ -70,9 +70,7 @@ struct CheckCommand: ParsableCommand {
         console.clear()
         if let note = inputs.omissions.note { console.note(note) }
         guard check.totals.fileCount > 0 || inputs.omissions.otherShardCount > 0 else {
-            throw LatentError(
-                .data, "no files to check were found", hint: "name files, or a folder that has some"
-            )
+            throw LatentError.noFiles(to: "check")
         }
         var isRefused = false
         if !lists {

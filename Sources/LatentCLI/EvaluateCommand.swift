@@ -92,9 +92,7 @@ struct LikelihoodCommand: ParsableCommand {
         }
         if let note = inputs.omissions.note { console.note(note) }
         guard counts.files > 0 else {
-            throw LatentError(
-                .data, "no files to evaluate were found",
-                hint: "name files, or a folder that has some")
+            throw LatentError.noFiles(to: "evaluate")
         }
         if summary.itemCount > 0 { try writer.write(summary) }
         try output.flush()

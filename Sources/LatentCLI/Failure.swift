@@ -55,3 +55,11 @@ struct Failure {
         StandardError.write("latent: error: \(line.onOneLine)\n")
     }
 }
+
+extension LatentError {
+    /// Inputs in which there is nothing to do what is asked.
+    static func noFiles(to verb: String) -> LatentError {
+        LatentError(
+            .data, "no files to \(verb) were found", hint: "name files, or a folder that has some")
+    }
+}

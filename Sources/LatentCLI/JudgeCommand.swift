@@ -116,9 +116,7 @@ struct JudgeCommand: ParsableCommand {
         try output.flush()
         if let note = inputs.omissions.note { console.note(note) }
         guard fileCount > 0 else {
-            throw LatentError(
-                .data, "no files to judge were found", hint: "name files, or a folder that has some"
-            )
+            throw LatentError.noFiles(to: "judge")
         }
         console.note(
             "\(rejectedCount) of \(fileCount) would be refused"

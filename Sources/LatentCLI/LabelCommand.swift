@@ -55,11 +55,7 @@ struct LabelCommand: ParsableCommand {
 
     func run() throws {
         let console = Console(quiet: machine.quiet)
-        var items = Array(try Inputs(real, domain: nil))
-        // As for train: test files are to be told by what is learned, not learned.
-        if items.contains(where: { $0.split == "train" }) {
-            items.removeAll { $0.split != "train" }
-        }
+        let items = Array(try Inputs(real, domain: nil)).toTrainOn
         let domain = try Domain(of: items)
         let inputs = try input.inputs(domain: domain)
         let device = try machine.start()
@@ -116,9 +112,7 @@ struct LabelCommand: ParsableCommand {
         try output.flush()
         if let note = inputs.omissions.note { console.note(note) }
         guard fileCount > 0 else {
-            throw LatentError(
-                .data, "no files to label were found", hint: "name files, or a folder that has some"
-            )
+            throw LatentError.noFiles(to: "label")
         }
         console.note(
             "labelled \(counts.values.reduce(0, +)) of \(fileCount) files"

@@ -160,9 +160,7 @@ struct ScoreCommand: ParsableCommand {
     private func conclude(_ report: ScoreReport, inputs: Inputs, console: Console) throws {
         if let note = inputs.omissions.note { console.note(note) }
         guard report.fileCount > 0 || inputs.omissions.otherShardCount > 0 else {
-            throw LatentError(
-                .data, "no files to score were found", hint: "name files, or a folder that has some"
-            )
+            throw LatentError.noFiles(to: "score")
         }
         if report.failedCount > 0 {
             console.warning(

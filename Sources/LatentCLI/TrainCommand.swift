@@ -129,12 +129,17 @@ struct TrainCommand: ParsableCommand {
     private func collect() throws -> ([Item], Domain, Inputs.Omissions) {
         let inputs = try input.inputs(
             domain: domain, attributeNames: model.condition?.values ?? [])
-        var items = Array(inputs)
-        if items.contains(where: { $0.split == "train" }) {
-            items.removeAll { $0.split != "train" }
-        }
+        let items = Array(inputs).toTrainOn
         if let domain { return (items, domain, inputs.omissions) }
         return (items, try Domain(of: items, hint: Self.domainHint), inputs.omissions)
+    }
+}
+
+extension [Item] {
+    /// Those of the train split where there are splits, else all: what is made of test files must not be
+    /// trained on, nor what tells them learned from them.
+    var toTrainOn: [Item] {
+        contains { $0.split == "train" } ? filter { $0.split == "train" } : self
     }
 }
 

@@ -123,12 +123,13 @@ public final class FileLabeller {
             try trained(on: Array(codes.indices), seed: UInt64($0))
         }
         var checks: [Check] = []
-        let folds = Self.folds(of: codes, count: configuration.foldCount)
-        for fold in 0..<configuration.foldCount {
-            let rest = folds.indices.filter { folds[$0] != fold }
-            let left = folds.indices.filter { folds[$0] == fold }
+        let parts = TrialParts(
+            labels: codes.map { names[$0] }, groups: nil, count: configuration.foldCount)
+        for part in 0..<parts.count {
+            let rest = parts.places(part, isLeftOut: false)
+            let left = parts.places(part, isLeftOut: true)
             guard !rest.isEmpty, !left.isEmpty else { continue }
-            let classifier = try trained(on: rest, seed: UInt64(configuration.memberCount + fold))
+            let classifier = try trained(on: rest, seed: UInt64(configuration.memberCount + part))
             let verdicts = try Self.verdicts(
                 of: read.maps.picked(left), by: [classifier], labels: labels)
             for (place, verdict) in zip(left, verdicts) {
@@ -136,21 +137,6 @@ public final class FileLabeller {
             }
         }
         self.checks = checks
-    }
-
-    /// Which part each file is of: of each class as many in each, as far as that goes.
-    private static func folds(of codes: [Int], count: Int) -> [Int] {
-        var folds = [Int](repeating: 0, count: codes.count)
-        var place = 0
-        for (_, members) in Dictionary(grouping: codes.indices, by: { codes[$0] })
-            .sorted(by: { $0.key < $1.key })
-        {
-            for index in members {
-                folds[index] = place % max(1, count)
-                place += 1
-            }
-        }
-        return folds
     }
 
     /// How it went with labelled files that were left out of training, each once: how many were sure

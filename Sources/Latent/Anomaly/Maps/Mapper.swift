@@ -21,6 +21,9 @@ public final class Mapper {
     /// Of the first view; nil where it cannot say.
     private let contrast: FrameContrast?
 
+    /// Whether maps have contrasting stretches.
+    var hasContrasts: Bool { contrast != nil }
+
     private static let batchSize = 32
 
     /// Makes a mapper from a model file that is calibrated for maps.
@@ -205,7 +208,7 @@ extension MapCalibration {
         }
         self.init(
             scales: units.elements, frameScales: units.frames, runs: runs,
-            hasContrasts: try views.first.flatMap { try FrameContrast(of: $0) } != nil)
+            hasContrasts: mapper.hasContrasts)
         for (index, item) in items.prefix(Self.fileLimit).enumerated() {
             add(try mapper.map(of: item))
             try progress(index + 1)
