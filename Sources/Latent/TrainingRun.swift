@@ -212,9 +212,12 @@ public struct TrainingRun {
             &record, survey: survey, plan: plan.primary, training: split.training)
         let groups = LatentDensity.groups(of: record)
         let drawsLatents = plan.purpose == .augmentation || request.flowStepCount > 0
-        let latents =
+        // In the precision of training: what rounding moves a mean by is far below its deviation.
+        let latents = try withBFloat16(jobs[0].configuration.precision == .bfloat16) {
             drawsLatents
-            ? try LabelledPosteriors(of: jobs[0].training, by: first.model, labels: groups) : nil
+                ? try LabelledPosteriors(of: jobs[0].training, by: first.model, labels: groups)
+                : nil
+        }
         let density =
             plan.purpose == .augmentation ? density(of: latents, groups: groups) : nil
         let flow = try flow(
