@@ -13,17 +13,22 @@ struct AugmentationWriter {
         "metric", "subject", "class", "features", "value", "low", "high", "interval", "items",
     ]
 
-    /// Writes figures to standard output, all there is to say there.
-    static func print(_ figures: [AugmentationEvaluation.Figure], format: RowFormat?) throws {
-        let output = StandardOutput()
-        let writer = AugmentationWriter(
-            output: output, format: format ?? (output.isTerminal ? .table : .ndjson))
-        switch writer.format {
-        case .ndjson: for figure in figures { try output.line(writer.object(figure)) }
+    /// Begins on standard output, which has nothing else.
+    init(format: RowFormat?) throws {
+        output = StandardOutput()
+        self.format = format ?? (output.isTerminal ? .table : .ndjson)
+        if [.csv, .tsv].contains(self.format) {
+            try output.line(self.format.separated(Self.columns))
+        }
+    }
+
+    /// Writes a part of the figures: ``AugmentationEvaluation/figures(onStep:onPairs:onPart:)``.
+    func write(_ figures: [AugmentationEvaluation.Figure]) throws {
+        switch format {
+        case .ndjson: for figure in figures { try output.line(object(figure)) }
         case .csv, .tsv:
-            try output.line(writer.format.separated(columns))
-            for figure in figures { try output.line(writer.format.separated(fields(figure))) }
-        case .table: try writer.table(figures)
+            for figure in figures { try output.line(format.separated(Self.fields(figure))) }
+        case .table: try table(figures)
         }
         try output.flush()
     }
@@ -54,9 +59,15 @@ struct AugmentationWriter {
 
     // MARK: Table
 
-    /// Three parts: counts by class, likeness and copies, and what classifiers reach.
+    /// Counts by class; or likeness and copies; or what classifiers reach.
     private func table(_ figures: [Figure]) throws {
         try counts(figures)
+        try likeness(figures)
+        try usefulness(figures)
+    }
+
+    private func likeness(_ figures: [Figure]) throws {
+        guard figures.contains(where: { $0.features != nil }) else { return }
         try output.line("")
         try output.line(
             Self.row("synthetic", "low", "high", "real", "metric") + "features")
@@ -72,11 +83,11 @@ struct AugmentationWriter {
                     Self.text(figure, figure.high), Self.text(figure, real?.value),
                     figure.metric.rawValue) + (figure.features ?? ""))
         }
-        try usefulness(figures)
     }
 
     private func counts(_ figures: [Figure]) throws {
         let metrics: [AugmentationEvaluation.Metric] = [.realCount, .heldOutCount, .syntheticCount]
+        guard figures.contains(where: { metrics.contains($0.metric) }) else { return }
         try output.line(
             ["real", "held out", "synthetic"].map { $0.flushRight(10) }.joined(separator: " ")
                 + "  class")

@@ -128,6 +128,7 @@ struct AugmentationCommand: ParsableCommand {
         configuration.seedCount = seeds
         configuration.stepCount = steps
         configuration.resampleCount = bootstrap
+        configuration.hasGroups = group != nil
         configuration.seed = machine.seed
         configuration.device = try machine.start()
 
@@ -179,7 +180,8 @@ struct AugmentationCommand: ParsableCommand {
             console.note(
                 "\(total / steps) trainings of a small classifier, of \(counted(steps, "step"))")
         }
-        let figures = try evaluation.figures { done in
+        let writer = try AugmentationWriter(format: format)
+        try evaluation.figures { done in
             // The first of them says what all will take.
             if isLong, done == steps {
                 let seconds = Date().timeIntervalSince(startedAt) * Double(total) / Double(done)
@@ -192,9 +194,11 @@ struct AugmentationCommand: ParsableCommand {
             }
         } onPairs: {
             pairs = $0
+        } onPart: {
+            console.clear()
+            try writer.write($0)
         }
         console.clear()
-        try AugmentationWriter.print(figures, format: format)
         for omission in evaluation.omissions { console.note(omission) }
         if let report {
             let names = try evaluation.writeSheets(to: report, pairs: pairs, overwrite: force)

@@ -249,7 +249,12 @@ struct SyntheticQualityTests {
                 training: training, heldOut: heldOut, synthetic: synthetic, view: view,
                 configuration: configuration)
             var steps = 0
-            let figures = try evaluation.figures { steps = $0 }
+            var figures: [AugmentationEvaluation.Figure] = []
+            try evaluation.figures {
+                steps = $0
+            } onPart: {
+                figures += $0
+            }
             #expect(steps == evaluation.totalStepCount)
             #expect(evaluation.omissions == ["no usefulness, as --seeds is 0"])
             return figures
@@ -284,7 +289,12 @@ struct SyntheticQualityTests {
             training: training, heldOut: heldOut, synthetic: bare, view: view,
             configuration: configuration)
         var steps = 0
-        let without = try unlabelled.figures { steps = $0 }
+        var without: [AugmentationEvaluation.Figure] = []
+        try unlabelled.figures {
+            steps = $0
+        } onPart: {
+            without += $0
+        }
         #expect(steps == 4 && unlabelled.totalStepCount == 4)
         #expect(Set(without.compactMap(\.features)) == ["classifier", "components", "maps"])
         #expect(!without.contains { $0.metric == .accuracy })
@@ -297,5 +307,55 @@ struct SyntheticQualityTests {
         let error = #expect(throws: LatentError.self) { try figures(strange) }
         #expect(error?.path == "odd.png" && error?.message.contains("class odd") == true)
         #expect(throws: LatentError.self) { try figures(training.picked([])) }
+    }
+
+    @Test("figures come part by part, and the bootstrap draws the groups of held-out items")
+    func parts() throws {
+        let view = try #require(Self.view)
+        var configuration = AugmentationEvaluation.Configuration()
+        configuration.seedCount = 1
+        configuration.stepCount = 2
+        func evaluation(_ heldOut: MappedItems) throws -> AugmentationEvaluation {
+            try AugmentationEvaluation(
+                training: Self.items(60, seed: 1), heldOut: heldOut,
+                synthetic: Self.items(40, seed: 3), view: view, configuration: configuration)
+        }
+        /// The width of the interval of accuracy on real items alone, and what could not be measured.
+        func measured(_ heldOut: MappedItems) throws -> (width: Double, omissions: [String]) {
+            var evaluation = try evaluation(heldOut)
+            var steps = 0
+            var parts: [(steps: Int, figures: [AugmentationEvaluation.Figure])] = []
+            try evaluation.figures {
+                steps = $0
+            } onPart: {
+                parts.append((steps, $0))
+            }
+            #expect(parts.map(\.steps) == [0, 4, evaluation.totalStepCount])
+            #expect(parts[0].figures.contains { $0.metric == .syntheticCount })
+            #expect(parts[1].figures.contains { $0.metric == .leakage })
+            let accuracy = try #require(
+                parts[2].figures.first { $0.metric == .accuracy && $0.subject == "real" })
+            return (
+                try #require(accuracy.high) - (try #require(accuracy.low)), evaluation.omissions
+            )
+        }
+        // Two groups of very unequal accuracy, as one is of the rare class only: 0 or 1 of 2 draws.
+        let held = Self.items(120, seed: 2)
+        let picked = held.items.indices.filter { index in
+            let isRare = held.items[index].label == "rare"
+            return index % 3 == 0 ? isRare : index % 3 == 1 && !isRare
+        }
+        let alone = try measured(held.picked(picked))
+        configuration.hasGroups = true
+        let grouped = try measured(held.picked(picked))
+        #expect(grouped.width > alone.width && grouped.omissions.isEmpty)
+        let single = try measured(held.picked(held.items.indices.filter { $0 % 3 == 0 }))
+        #expect(single.omissions.first?.contains("one group") == true)
+
+        let bare = Item(
+            path: "bare", relativePath: "bare", label: "rare", split: nil, attributes: [nil])
+        var set = held.picked([1, 2, 3])
+        set.append(bare, [Float](repeating: 0, count: 64), contentWord: 1)
+        #expect(throws: LatentError.self) { try evaluation(set) }
     }
 }

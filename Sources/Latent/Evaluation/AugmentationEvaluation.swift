@@ -19,6 +19,8 @@ public struct AugmentationEvaluation {
         public var stepCount = 600
         /// Resamples of the bootstrap.
         public var resampleCount = 1_000
+        /// Whether held-out items have groups, their first attribute, of which the bootstrap draws whole ones.
+        public var hasGroups = false
         /// The source of draws, first weights and resamples.
         public var seed: UInt64 = 0
         /// Where classifiers are trained.
@@ -45,6 +47,8 @@ public struct AugmentationEvaluation {
     /// Of sheets of maps.
     let legend: SheetLegend
     private let configuration: Configuration
+    /// The group of each held-out item; nil where each stands for itself.
+    private let groups: [Int]?
     /// Names of the classes of the real training items, sorted; empty where not all have one, or all the
     /// same.
     public let classNames: [String]
@@ -61,7 +65,8 @@ public struct AugmentationEvaluation {
     ///   - synthetic: what is judged
     ///   - view: that they were read by
     ///   - configuration: how it is done
-    /// - Throws: ``LatentError`` `.data` for an empty set, and for labels that the training items lack
+    /// - Throws: ``LatentError`` `.data` for an empty set, for labels that the training items lack, and
+    ///   for held-out items without a group where they are to have one
     public init(
         training: MappedItems, heldOut: MappedItems, synthetic: MappedItems, view: SmallMapView,
         configuration: Configuration = .init()
@@ -86,6 +91,10 @@ public struct AugmentationEvaluation {
         self.heldOut = heldOut
         self.synthetic = synthetic
         self.configuration = configuration
+        let groups =
+            configuration.hasGroups ? try TrialParts.groups(of: heldOut.items, at: 0) : nil
+        let groupCount = groups.map { Set($0).count } ?? 0
+        self.groups = groupCount > 1 ? groups : nil
         domain = view.domain
         legend = view.legend
         isLabelled = sets.allSatisfy { $0.1.labels != nil }
@@ -99,12 +108,16 @@ public struct AugmentationEvaluation {
             omissions.append("no usefulness: all files are of one class")
         } else if configuration.seedCount == 0 {
             omissions.append("no usefulness, as --seeds is 0")
+        } else if groupCount == 1 {
+            omissions.append(
+                "all held-out files are of one group: intervals say what other files of it would give, "
+                    + "not what other groups would")
         }
     }
 
     // MARK: Figures
 
-    /// Trainings of the small classifier, in steps, that ``figures(onStep:onPairs:)`` takes.
+    /// Trainings of the small classifier, in steps, that ``figures(onStep:onPairs:onPart:)`` takes.
     public var totalStepCount: Int {
         let isUseful = isLabelled && !classNames.isEmpty
         let usefulness = isUseful ? Usefulness.Recipe.allCases.count : 0
@@ -119,22 +132,23 @@ public struct AugmentationEvaluation {
     /// - Parameters:
     ///   - onStep: called with the number of steps of training done; throwing ends the run
     ///   - onPairs: called once with the nearest training item of each synthetic item compared
-    /// - Returns: counts, likeness, copies and usefulness, in that order
+    ///   - onPart: called with counts, then with likeness and copies, then with usefulness, where there is
+    ///     any, each as soon as it is known; throwing ends the run
     /// - Throws: `TorchError`, and what the closures throw
     /// - Complexity: pairs of at most `itemLimit` items; for copies, of so many items with all real ones. Memory is that of the maps, a byte a value
     public mutating func figures(
-        onStep: (Int) throws -> Void = { _ in }, onPairs: ([Pair]) throws -> Void = { _ in }
-    ) throws -> [Figure] {
-        var figures = counts()
+        onStep: (Int) throws -> Void = { _ in }, onPairs: ([Pair]) throws -> Void = { _ in },
+        onPart: ([Figure]) throws -> Void
+    ) throws {
+        try onPart(counts())
         var done = 0
         let step: (Int) throws -> Void = { _ in
             done += 1
             try onStep(done)
         }
-        figures += try likeness(onStep: step)
-        figures += try twoSample(onStep: step)
-        figures += try copies(onPairs: onPairs)
-        return figures + (try usefulness(onStep: step))
+        try onPart(likeness(onStep: step) + twoSample(onStep: step) + copies(onPairs: onPairs))
+        let usefulness = try usefulness(onStep: step)
+        if !usefulness.isEmpty { try onPart(usefulness) }
     }
 
     private func counts() -> [Figure] {
@@ -294,7 +308,8 @@ public struct AugmentationEvaluation {
             }
         }
         let results = Usefulness(
-            correct: correct, codes: truth, resampleCount: configuration.resampleCount,
+            correct: correct, codes: truth, groups: groups,
+            resampleCount: configuration.resampleCount,
             seed: configuration.seed
         ).results
         return zip(Usefulness.Recipe.allCases, results).flatMap { recipe, result in

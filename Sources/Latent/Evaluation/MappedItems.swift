@@ -96,13 +96,8 @@ public struct MappedItems: Sendable {
         }
         var heldOut: Set<Int> = []
         if byGroup {
-            let names = items.map { $0.attributes.first ?? nil }
-            if let index = names.firstIndex(of: nil) {
-                throw LatentError(
-                    .data, path: items[index].path, "has no group",
-                    hint: "give it a value in the manifest's column, or leave --group out")
-            }
-            let groups = Dictionary(grouping: items.indices) { names[$0] ?? "" }
+            let codes = try TrialParts.groups(of: items, at: 0)
+            let groups = Dictionary(grouping: items.indices) { codes[$0] }
                 .sorted {
                     ($0.value.map { keys[$0] }.min() ?? 0, $0.key)
                         < ($1.value.map { keys[$0] }.min() ?? 0, $1.key)
