@@ -63,3 +63,10 @@ extension WordedArgument {
         return value
     }
 }
+
+/// What each of several values is, for lines of their own in the help.
+func summaries<Value: CaseIterable & RawRepresentable<String>>(
+    of type: Value.Type, _ summary: (Value) -> String
+) -> [String: String] {
+    Dictionary(uniqueKeysWithValues: type.allCases.map { ($0.rawValue, summary($0)) })
+}

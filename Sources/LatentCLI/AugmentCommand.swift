@@ -41,32 +41,13 @@ struct AugmentCommand: ParsableCommand {
                   --transform snr=0..20 --noise kitchen --noise pink
             """)
 
-    @Option(
-        name: .shortAndLong,
-        help: ArgumentHelp(
-            "The model file; not needed for --method transform.", valueName: "file"))
-    var model: String?
-
     @OptionGroup var input: InputOptions
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "dir"))
-    var output: String
+    @OptionGroup(title: "Model and folder") var files: AugmentFiles
 
-    @OptionGroup var amount: AmountOptions
+    @OptionGroup(title: "How many") var amount: AmountOptions
 
-    @Flag(
-        help: """
-            Also write the files of DATA into the class folders, byte for byte, with lines of the \
-            method original.
-            """)
-    var includeOriginals = false
-
-    @Flag(
-        help: """
-            Link those files instead of copying them: hard links on one file system, else symbolic \
-            links.
-            """)
-    var link = false
+    @OptionGroup(title: "How they are drawn") var drawing: DrawingOptions
 
     @Flag(help: "Say what would be written of each class, on standard output, and write nothing.")
     var dryRun = false
@@ -75,71 +56,7 @@ struct AugmentCommand: ParsableCommand {
         help: "Format of that: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
     var format: RowFormat?
 
-    @Option(
-        name: .customLong("method"),
-        help: """
-            prior (of a model of --objective vamp: posteriors of its pseudo-inputs); density, where the \
-            training files of a class lie; flow, the same by a normalizing flow (of a model of train \
-            --flow-steps; its files are no better); vamp, posteriors of the pseudo-inputs of \
-            --objective vamp; posterior, around a real item; interpolate, between two items \
-            of a class; smote, between an item and one of the nearest of its class; extrapolate, beyond \
-            an item, away from one of them; deform, a real item changed as others of a class differ, and \
-            as sharp as it is; transform, a real item itself, for --transform; auto, in minutes, what does \
-            most for a small classifier of DATA, and how many help, up to the number asked for: what a \
-            model draws where it is better than transforms beyond doubt, else the best of these, or no new \
-            files (posterior where data are named, else density, or prior where the \
-            model has none; transform without a model).
-            """)
-    var methodOption: MethodOption?
-
-    @OptionGroup var automatic: AutomaticOptions
-
-    @Option(
-        help: ArgumentHelp(
-            """
-            Factor on the deviation of the posterior, prior, density or flow, or on the strength of \
-            deformations: below 1 new files are more typical and less varied.
-            """, valueName: "x"))
-    var spread = 1.0
-
-    @Option(
-        name: .customLong("curve"),
-        help:
-            "For interpolate: linear, or spherical, along the arc between the directions (linear).")
-    var path: LatentPath?
-
-    @Option(
-        help: ArgumentHelp(
-            """
-            For smote and extrapolate: the nearest items that the second one is drawn from, in the latent \
-            space (5, and 10 for extrapolate).
-            """, valueName: "k"))
-    var neighbours: Int?
-
-    @Option(
-        help: ArgumentHelp(
-            "For extrapolate: how far beyond the item, in distances to the other (0.5).",
-            valueName: "x"))
-    var lambda: Double?
-
-    @Option(
-        help: ArgumentHelp(
-            """
-            Labels that the new files are to have; without it those of their parents, or all that \
-            training saw in turn. Latents of parents are moved to where files of these labels lie.
-            """, valueName: "name=value,…"), transform: LabelList.read)
-    var condition: LabelList?
-
-    @OptionGroup var attribute: DirectionOptions
-
-    @Option(
-        help: """
-            Encoding of recordings: pcm16, float32 (pcm16, or float32 for --method transform of a file \
-            of more than 16 bits).
-            """)
-    var encoding: WAVEncoding?
-
-    @OptionGroup var transforming: TransformOptions
+    @OptionGroup(title: "Classic transforms") var transforming: TransformOptions
 
     @Option(
         help: RejectList.help(
@@ -148,21 +65,13 @@ struct AugmentCommand: ParsableCommand {
         ), transform: RejectList.read)
     var reject: RejectList?
 
-    @Flag(
-        help: """
-            Begin again in a folder that is not empty: files of an earlier run are removed, others of \
-            the same names replaced.
-            """)
-    var force = false
-
     @OptionGroup var sharding: ShardOptions
 
-    @OptionGroup var machine: MachineOptions
+    @OptionGroup(title: "Machine") var machine: MachineOptions
 
     func validate() throws {
-        try checkName(output, "-o")
         let countsData = amount.amount.countsRealItems
-        if input.data.isEmpty, countsData || includeOriginals {
+        if input.data.isEmpty, countsData || files.includeOriginals {
             throw ValidationError(
                 "\(countsData ? "--balance, --balance-to and --multiply count" : "--include-originals takes") "
                     + "the files of DATA; name them.")
@@ -171,16 +80,11 @@ struct AugmentCommand: ParsableCommand {
             throw ValidationError(
                 "--reject copies and mislabelled compare with the files of DATA; name them.")
         }
-        guard includeOriginals || !link else {
-            throw ValidationError("--link is of --include-originals.")
-        }
         guard dryRun || format == nil else {
             throw ValidationError("--format is of --dry-run.")
         }
-        guard spread >= 0, spread <= 100 else {
-            throw ValidationError("--spread is \(spread); it must be 0 to 100.")
-        }
-        if let method, method.parentCount == 0, !input.data.isEmpty, !includeOriginals,
+        if let method = drawing.sampling, method.parentCount == 0, !input.data.isEmpty,
+            !files.includeOriginals,
             !filters(for: method).needsRealItems,
             [amount.number != nil, !amount.counts.isEmpty].contains(true)
         {
@@ -188,33 +92,24 @@ struct AugmentCommand: ParsableCommand {
                 "--method \(method.rawValue) starts from no real items, and --reject compares with none; "
                     + "leave DATA out.")
         }
-        guard isAutomatic || automatic.group == nil else {
-            throw ValidationError("--group is of --method auto.")
-        }
-        try isAutomatic ? checkAutomatic() : checkTransform()
-        try checkPairs()
+        try drawing.isAutomatic ? checkAutomatic() : checkTransform()
         try checkAttribute()
     }
 
     private func checkAttribute() throws {
-        guard attribute.toward != nil else { return }
-        guard method == .posterior || methodOption == nil && model != nil, !input.data.isEmpty
+        guard drawing.direction.toward != nil else { return }
+        guard drawing.sampling == .posterior || drawing.method == nil && files.model != nil,
+            !input.data.isEmpty
         else {
             throw ValidationError(
                 "--toward changes real items by a model, with --method posterior; name some as DATA."
             )
         }
-        guard condition == nil else {
+        guard drawing.condition == nil else {
             throw ValidationError(
                 "--toward and --condition: give only one; --toward takes labels too.")
         }
     }
-
-    /// The method that is named; nil for the usual one, and where it is to be chosen.
-    private var method: LatentSampling? { methodOption?.sampling }
-
-    /// Whether method and transforms are to be chosen.
-    private var isAutomatic: Bool { methodOption == .auto }
 
     private func checkAutomatic() throws {
         guard !input.data.isEmpty else {
@@ -223,48 +118,33 @@ struct AugmentCommand: ParsableCommand {
         guard transforming.transform == nil else {
             throw ValidationError("--method auto chooses transforms too; leave --transform out.")
         }
-        guard condition == nil, spread == 1 else {
+        guard drawing.condition == nil, drawing.spread == 1 else {
             throw ValidationError(
                 "--condition and --spread are of a method; leave them out for --method auto.")
         }
     }
 
-    private func checkPairs() throws {
-        guard path == nil || method == .interpolate else {
-            throw ValidationError("--curve goes with --method interpolate.")
-        }
-        guard neighbours == nil || method?.neighbourCount != nil else {
-            throw ValidationError("--neighbours goes with --method smote or extrapolate.")
-        }
-        guard lambda == nil || method == .extrapolate else {
-            throw ValidationError("--lambda goes with --method extrapolate.")
-        }
-        if let neighbours, !(1...1000).contains(neighbours) {
-            throw ValidationError("--neighbours is \(neighbours); it must be 1 to 1000.")
-        }
-        if let lambda, !(lambda > 0 && lambda <= 10) {
-            throw ValidationError("--lambda is \(lambda); it must be above 0 and at most 10.")
-        }
-    }
-
     /// Whether real files are transformed, and no model is needed.
-    private var isTransform: Bool { method == .transform || (methodOption == nil && model == nil) }
+    private var isTransform: Bool {
+        drawing.sampling == .transform || (drawing.method == nil && files.model == nil)
+    }
 
     private func checkTransform() throws {
         guard isTransform else {
-            guard model != nil else {
+            guard files.model != nil else {
                 throw ValidationError(
-                    "--method \(method?.rawValue ?? "") draws from a model; name it with -m.")
+                    "--method \(drawing.sampling?.rawValue ?? "") draws from a model; name it with -m."
+                )
             }
             return
         }
         guard transforming.transform != nil else {
             throw ValidationError(
-                model == nil && method == nil
+                files.model == nil && drawing.sampling == nil
                     ? "new files are drawn from a model, -m FILE, or are real ones varied by --transform."
                     : "--method transform writes real items varied by --transform; add it.")
         }
-        guard model == nil else {
+        guard files.model == nil else {
             throw ValidationError("--method transform uses no model; leave -m out.")
         }
         guard !input.data.isEmpty else {
@@ -273,7 +153,7 @@ struct AugmentCommand: ParsableCommand {
         guard reject?.filters.isEmpty != false else {
             throw ValidationError("--reject judges by a model; leave it out.")
         }
-        guard condition == nil, spread == 1 else {
+        guard drawing.condition == nil, drawing.spread == 1 else {
             throw ValidationError("--condition and --spread are of a model; leave them out.")
         }
     }
@@ -285,18 +165,16 @@ struct AugmentCommand: ParsableCommand {
             ? .none : reject?.filters ?? .usual(for: method, hasRealItems: !input.data.isEmpty)
     }
 
-    private var originals: OriginalFiles? { includeOriginals ? link ? .linked : .copied : nil }
-
     func run() throws {
         let console = Console(quiet: machine.quiet)
-        let loaded = try model.map { try ModelFile.read($0) }
+        let loaded = try files.model.map { try ModelFile.read($0) }
         let inputs =
             try loaded.map {
-                try input.inputs(of: $0.file.record, groupedBy: automatic.group)
-            } ?? input.inputs(domain: nil, attributeNames: automatic.attributeNames)
+                try input.inputs(of: $0.file.record, groupedBy: drawing.group)
+            } ?? input.inputs(domain: nil, attributeNames: drawing.attributeNames)
         let parents = Array(inputs).toTrainOn
         let domain = try loaded?.file.record.preprocessing.domain ?? Domain(of: parents)
-        guard encoding == nil || domain == .audio else {
+        guard files.encoding == nil || domain == .audio else {
             throw LatentError(
                 .usage, "--encoding is of recordings, and these are images", hint: "leave it out")
         }
@@ -307,36 +185,32 @@ struct AugmentCommand: ParsableCommand {
                 .data, "no \(domain.plural) were found in the data", hint: "name other folders")
         }
         try OutputCheck.holdsNoInput(
-            output, of: parents.lazy.map(\.path) + (transforms?.noisePaths ?? []))
-        try OutputCheck.isOutside(input.data, output)
+            files.output, of: parents.lazy.map(\.path) + (transforms?.noisePaths ?? []))
+        try OutputCheck.isOutside(input.data, files.output)
         let usual = defaultMethod(loaded?.file)
         var configuration = Augmenter.Configuration(
-            method: method ?? usual, amount: amount.amount)
-        configuration.spread = spread
-        configuration.path = path ?? configuration.path
-        configuration.neighbourCount = neighbours
-        configuration.extrapolation = lambda ?? configuration.extrapolation
+            method: drawing.sampling ?? usual, amount: amount.amount)
         configuration.seed = machine.seed
-        configuration.encoding = encoding
+        configuration.encoding = files.encoding
         configuration.transforms = transforms?.transforms
         configuration.filters = filters(for: configuration.method)
         configuration.workerCount = machine.readerCount
         configuration.shard = sharding.shard?.shard
-        configuration.assignments = condition?.values ?? [:]
-        try loaded.map { try attribute.apply(file: $0.file, to: &configuration) }
+        try drawing.apply(to: &configuration, file: loaded?.file)
         try OutputCheck.holdsNoInput(
-            output,
+            files.output,
             of: (configuration.direction.map { $0.toward + ($0.away ?? []) } ?? []).lazy.map(\.path)
         )
         let device = try machine.start()
         let source = try loaded.map { (file: $0.file, model: try $0.file.model(on: device)) }
         var choice: AugmentationChoice?
-        if isAutomatic {
+        if drawing.isAutomatic {
             let automatic = AutomaticMethod(
                 source: source, drawing: configuration, domain: domain, filters: filters,
-                device: device, groupIndex: self.automatic.groupIndex(loaded?.file.record),
+                device: device, groupIndex: drawing.groupIndex(loaded?.file.record),
                 console: console)
-            let chosen = try automatic.choice(of: parents, in: output, beginsAgain: force)
+            let chosen = try automatic.choice(
+                of: parents, in: files.output, beginsAgain: files.force)
             try automatic.apply(chosen, of: parents, to: &configuration)
             choice = chosen
         }
@@ -349,19 +223,20 @@ struct AugmentCommand: ParsableCommand {
             } ?? Augmenter(transforming: configuration)
         let plan = try augmenter.plan(for: parents)
         let record = RunRecord(
-            configuration, plan: plan, modelHash: loaded?.hash, originals: originals,
+            configuration, plan: plan, modelHash: loaded?.hash, originals: files.originals,
             choice: choice)
         let progress = try OutputFolder.progress(
-            in: output, of: record, plan: plan, configuration: configuration, overwrites: force)
+            in: files.output, of: record, plan: plan, configuration: configuration,
+            overwrites: files.force)
         let shares = plan.shares(of: configuration.shard)
         if dryRun {
-            return try DryRunWriter(format: format, originals: includeOriginals)
+            return try DryRunWriter(format: format, originals: files.includeOriginals)
                 .write(shares, progress: progress)
         }
         let newCount = plan.slotCount(of: configuration.shard)
         let total =
-            newCount + (includeOriginals ? shares.reduce(0) { $0 + $1.originalCount } : 0)
-        if plan.slotCount == 0, !includeOriginals {
+            newCount + (files.includeOriginals ? shares.reduce(0) { $0 + $1.originalCount } : 0)
+        if plan.slotCount == 0, !files.includeOriginals {
             return console.note(
                 "nothing to write"
                     + (choice?.ground == .real ? "" : ": no class lacks files"))
@@ -370,12 +245,13 @@ struct AugmentCommand: ParsableCommand {
         // Real files that cannot be read are not there, and the run was finished without them.
         if let progress, progress.newCount == newCount, newCount > 0 || progress.fileCount == total
         {
-            console.note("\(output) is finished: it holds \(Self.all(progress.fileCount))")
+            console.note("\(files.output) is finished: it holds \(Self.all(progress.fileCount))")
             return try unreadable.conclude(of: parents.count)
         }
         if let progress, progress.fileCount > 0 {
             console.note(
-                "\(output) holds \(progress.fileCount) of \(counted(total, "file")); going on")
+                "\(files.output) holds \(progress.fileCount) of \(counted(total, "file")); going on"
+            )
         }
         let missing =
             configuration.assignments.isEmpty && amount.number != nil
@@ -392,8 +268,8 @@ struct AugmentCommand: ParsableCommand {
             let made =
                 try folder
                 ?? OutputFolder(
-                    path: output, record: record, shard: configuration.shard,
-                    continuing: progress, overwrites: force)
+                    path: files.output, record: record, shard: configuration.shard,
+                    continuing: progress, overwrites: files.force)
             if folder == nil { try unreadable.keep(in: made) }
             folder = made
             return made
@@ -422,7 +298,7 @@ struct AugmentCommand: ParsableCommand {
                     + "\(Console.duration(seconds * Double(max(0, left)))) left"
             }
         }
-        if let originals, progress?.newCount ?? 0 == 0 {
+        if let originals = files.originals, progress?.newCount ?? 0 == 0 {
             try augmenter.originals(
                 of: plan, from: progress?.nextOriginal ?? 0, onFailure: unreadable.add
             ) { original in
@@ -441,7 +317,7 @@ struct AugmentCommand: ParsableCommand {
         }
         console.clear()
         let manifest = try prepared().manifestName
-        console.note("wrote \(counted(written, "file")) and \(manifest) to \(output)")
+        console.note("wrote \(counted(written, "file")) and \(manifest) to \(files.output)")
         if !rejected.isEmpty {
             console.note("refused and drawn again: \(RejectList.text(rejected))")
         }

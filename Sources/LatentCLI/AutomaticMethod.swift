@@ -3,53 +3,6 @@ import Foundation
 import Latent
 import Torch
 
-/// What `--method` takes: a way to draw, or `auto`.
-enum MethodOption: ExpressibleByArgument, Equatable, Sendable {
-    case auto
-    case fixed(LatentSampling)
-
-    init?(argument: String) {
-        if argument == "auto" {
-            self = .auto
-        } else if let sampling = LatentSampling(rawValue: argument) {
-            self = .fixed(sampling)
-        } else {
-            return nil
-        }
-    }
-
-    static var allValueStrings: [String] {
-        LatentSampling.allCases.map(\.rawValue) + ["auto"]
-    }
-
-    /// Nil for `auto`.
-    var sampling: LatentSampling? {
-        guard case .fixed(let sampling) = self else { return nil }
-        return sampling
-    }
-}
-
-/// What `--method auto` is told.
-struct AutomaticOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp(
-            """
-            For auto: column of the manifest of DATA, such as speaker; files with one value are all \
-            left out at once, so that ways are tried on speakers that nothing was made of.
-            """, valueName: "name"))
-    var group: String?
-
-    /// What items are to carry, beside what a model is told.
-    var attributeNames: [String] { group.map { [$0] } ?? [] }
-
-    /// Which of the attributes of items is the group; nil where there are none.
-    func groupIndex(_ record: ModelRecord?) -> Int? {
-        group.flatMap { name in
-            (record?.attributeNames(groupedBy: name) ?? attributeNames).firstIndex(of: name)
-        }
-    }
-}
-
 /// `augment --method auto`: chooses how new files are made, says why, and keeps to it in a run that goes
 /// on.
 struct AutomaticMethod {

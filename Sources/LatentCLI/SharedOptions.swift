@@ -179,17 +179,30 @@ struct ScoringOptions: ParsableArguments {
 
 extension Domain: ExpressibleByArgument {}
 extension TrainingRequest.Purpose: ExpressibleByArgument {}
-extension LikelihoodKind: ExpressibleByArgument {}
-extension ObjectiveKind: ExpressibleByArgument {}
+extension LikelihoodKind: ExpressibleByArgument {
+    public static var allValueDescriptions: [String: String] {
+        summaries(of: Self.self, \.summary)
+    }
+}
+
+extension ObjectiveKind: ExpressibleByArgument {
+    public static var allValueDescriptions: [String: String] {
+        summaries(of: Self.self, \.summary)
+    }
+}
+
 extension ScoreKind: ExpressibleByArgument {}
 extension TrainingConfiguration.Precision: ExpressibleByArgument {}
 extension TrainingConfiguration.Balance: ExpressibleByArgument {}
 extension TrainingRequest.Augmentation: ExpressibleByArgument {}
 extension Aggregate: ExpressibleByArgument {}
-extension LatentSampling: ExpressibleByArgument {}
 extension LatentPath: ExpressibleByArgument {}
 extension WAVEncoding: ExpressibleByArgument {}
-extension VAEConfiguration.Architecture: ExpressibleByArgument {}
+extension VAEConfiguration.Architecture: ExpressibleByArgument {
+    public static var allValueDescriptions: [String: String] {
+        summaries(of: Self.self, \.summary)
+    }
+}
 
 /// A size as `64` or `48x64`, height first.
 struct WindowSize: WordedArgument, Sendable {

@@ -1,15 +1,6 @@
 import ArgumentParser
 import Latent
 
-/// The values of an option with what they are, for its help.
-private func list<Value: CaseIterable & RawRepresentable<String>>(
-    _ type: Value.Type, _ summary: (Value) -> String?
-) -> String {
-    type.allCases.map { value in
-        value.rawValue + (summary(value).map { ", \($0)" } ?? "")
-    }.joined(separator: "; ")
-}
-
 /// The objectives that read a number, with a remark on each.
 private func users(
     of number: ObjectiveConfiguration.Number, remark: (ObjectiveKind) -> String? = { _ in nil }
@@ -31,7 +22,7 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "What is minimised: \(list(ObjectiveKind.self, \.summary)).", valueName: "objective"))
+            "What is minimised.", valueName: "objective"))
     var objective = ObjectiveKind.vae
 
     @Option(
@@ -76,8 +67,7 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: """
-            Kind of network: \(list(VAEConfiguration.Architecture.self, \.summary)) (conv; resnet \
-            with --layers; mlp for detection).
+            Kind of network (conv; resnet with --layers; mlp for detection).
             """)
     var architecture: VAEConfiguration.Architecture?
 
@@ -91,7 +81,7 @@ struct ModelOptions: ParsableArguments {
     var latent: Int?
 
     @Option(
-        help: "p(x|z): \(list(LikelihoodKind.self, \.summary)).")
+        help: "p(x|z), what files look like given their latents.")
     var likelihood = LikelihoodKind.gaussian
 
     func validate() throws {

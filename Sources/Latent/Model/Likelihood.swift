@@ -17,8 +17,8 @@ public protocol Likelihood {
 ///
 /// One more family is one more file in `Likelihoods/`, its case in ``LikelihoodKind`` and a test.
 protocol LikelihoodFamily: Sendable {
-    /// What it is, in a few words, where its name does not say it.
-    var summary: String? { get }
+    /// What it is, in a few words.
+    var summary: String { get }
 
     /// Numbers that the decoder gives for each pixel of C channels.
     func outputChannelCount(of channelCount: Int) -> Int
@@ -52,7 +52,6 @@ protocol LikelihoodFamily: Sendable {
 }
 
 extension LikelihoodFamily {
-    var summary: String? { nil }
     func outputChannelCount(of channelCount: Int) -> Int { channelCount }
     var hasSharedScale: Bool { false }
     func scaleError(of output: Tensor, at x: Tensor) throws -> Tensor { try (x - output).squared() }
@@ -78,8 +77,8 @@ public enum LikelihoodKind: String, Codable, Sendable, CaseIterable {
     /// Student's t with a location and a scale for each element.
     case studentT = "student-t"
 
-    /// What it is, in a few words, where its name does not say it.
-    public var summary: String? {
+    /// What it is, in a few words.
+    public var summary: String {
         self == .gaussianPerElement
             ? "with a variance for each element, fitted after the mean" : family.summary
     }

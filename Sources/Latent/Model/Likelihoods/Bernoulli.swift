@@ -19,6 +19,8 @@ public struct Bernoulli: Likelihood {
 }
 
 struct BernoulliFamily: LikelihoodFamily {
+    var summary: String { "for black and white" }
+
     func distribution(of output: Tensor, logScale: Tensor) -> any Likelihood {
         Bernoulli(logits: output)
     }

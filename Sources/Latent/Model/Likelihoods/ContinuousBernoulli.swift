@@ -38,6 +38,8 @@ public struct ContinuousBernoulli: Likelihood {
 }
 
 struct ContinuousBernoulliFamily: LikelihoodFamily {
+    var summary: String { "for values from 0 to 1, many of them at the ends" }
+
     func distribution(of output: Tensor, logScale: Tensor) -> any Likelihood {
         ContinuousBernoulli(logits: output)
     }

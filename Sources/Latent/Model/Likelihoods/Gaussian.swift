@@ -29,7 +29,7 @@ public struct Gaussian: Likelihood {
 }
 
 struct GaussianFamily: LikelihoodFamily {
-    var summary: String? { "with one variance at its optimum" }
+    var summary: String { "with one variance at its optimum" }
 
     func distribution(of output: Tensor, logScale: Tensor) -> any Likelihood {
         Gaussian(mean: output, logVariance: logScale)

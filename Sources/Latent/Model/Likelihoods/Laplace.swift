@@ -18,7 +18,7 @@ public struct Laplace: Likelihood {
 }
 
 struct LaplaceFamily: LikelihoodFamily {
-    var summary: String? { "with one scale at its optimum" }
+    var summary: String { "with one scale at its optimum" }
 
     func distribution(of output: Tensor, logScale: Tensor) -> any Likelihood {
         Laplace(mean: output, logScale: logScale)

@@ -110,7 +110,7 @@ public struct LogisticMixture: Likelihood {
 }
 
 struct LogisticMixtureFamily: LikelihoodFamily {
-    var summary: String? { "for the 256 steps of 8 bits" }
+    var summary: String { "for the 256 steps of 8 bits" }
 
     func outputChannelCount(of channelCount: Int) -> Int {
         LogisticMixture.componentCount * (channelCount == 1 ? 3 : 10)

@@ -30,7 +30,7 @@ public struct StudentT: Likelihood {
 }
 
 struct StudentTFamily: LikelihoodFamily {
-    var summary: String? { "with a scale for each element and heavy tails" }
+    var summary: String { "with a scale for each element and heavy tails" }
 
     /// Half a step of 8 bits; below, a scale says more of quantisation than of the data.
     private static let smallestScale = 1.0 / 510
