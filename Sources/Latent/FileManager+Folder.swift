@@ -5,8 +5,11 @@ import Media
 extension FileManager {
     /// Makes a folder that results go to, and those around it; one that is there stays.
     ///
+    /// - Parameters:
+    ///   - path: the folder
+    ///   - mode: what others may do with the folders that are made, as the user's mask allows it
     /// - Throws: ``LatentError`` `.cannotWrite` with what the system says
-    func makeFolder(_ path: String) throws(LatentError) {
+    func makeFolder(_ path: String, mode: mode_t = 0o777) throws(LatentError) {
         var status = stat()
         if stat(path, &status) == 0 {
             guard status.st_mode & S_IFMT == S_IFDIR else {
@@ -16,11 +19,11 @@ extension FileManager {
             }
             return
         }
-        if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
+        if mkdir(path, mode) == 0 || errno == EEXIST { return }
         var failure = SystemFailure()
         if failure.number == ENOENT, let parent = path.folderAbove {
-            try makeFolder(parent)
-            if mkdir(path, 0o777) == 0 || errno == EEXIST { return }
+            try makeFolder(parent, mode: mode)
+            if mkdir(path, mode) == 0 || errno == EEXIST { return }
             failure = SystemFailure()
         }
         throw LatentError(

@@ -42,7 +42,10 @@ extension TrainingRun {
             )
         }
         let jobs = try plan.views.map { view in
-            try ViewJob(view, split: split, readerCount: environment.readerCount) {
+            try ViewJob(
+                view, split: split, readerCount: environment.readerCount,
+                cache: environment.cache, memberCount: request.memberCount
+            ) {
                 var configuration = trainingConfiguration(
                     windowCount: $0 * (itemCount ?? survey.items.count) / survey.items.count,
                     plan: plan, view: view)
@@ -89,17 +92,23 @@ extension TrainingRun {
         var configuration: TrainingConfiguration
 
         init(
-            _ plan: ViewPlan, split: Split, readerCount: Int,
+            _ plan: ViewPlan, split: Split, readerCount: Int, cache: CachePolicy, memberCount: Int,
             configuration: (_ windowCount: Int) -> TrainingConfiguration
         ) throws {
             self.plan = plan
+            let windowCount = split.training.reduce(0) {
+                $0 + plan.preprocessing.windowCount(of: $1)
+            }
+            self.configuration = configuration(windowCount)
+            var cache = cache
+            // What is read once is not worth writing.
+            if self.configuration.epochCount * memberCount < 2 { cache.folder = nil }
             training = try WindowSource(
                 split.training, preprocessing: plan.preprocessing, threadCount: readerCount,
-                conditioning: plan.model.conditioning)
+                conditioning: plan.model.conditioning, cache: cache)
             heldOut = try WindowSource(
                 split.heldOut, preprocessing: plan.preprocessing, threadCount: readerCount,
-                conditioning: plan.model.conditioning, cacheByteLimit: 32 << 20)
-            self.configuration = configuration(training.windowCount)
+                conditioning: plan.model.conditioning, cache: cache.withMemory(of: 32 << 20))
         }
 
         /// The same of one of several members.

@@ -69,6 +69,8 @@ public struct TrainingRun {
         public var checkpointInterval = 15.0
         /// A folder of metrics and pictures; nil for none.
         public var reportFolder: String?
+        /// Where decoded windows are kept between epochs.
+        public var cache = CachePolicy()
         /// The processes that train together; this one's rank decides whether it writes.
         public var group: ProcessGroup?
         /// Asked after each step.
@@ -145,6 +147,7 @@ public struct TrainingRun {
         try checkTeam(team, model: plan.primary.model)
         let memberCount = request.memberCount
         var outcomes = [[Trainer.Outcome]](repeating: [], count: jobs.count)
+        var hasToldOfCache = false
         for index in 0..<jobs.count * memberCount {
             let (view, member) = index.quotientAndRemainder(dividingBy: memberCount)
             let job = jobs[view].member(member)
@@ -158,7 +161,12 @@ public struct TrainingRun {
                 try fit(
                     job, planText: try planText(job, fingerprint: fingerprint), team: team,
                     checkpointPath: environment.checkpointPath(ofNetwork: index),
-                    reportFolder: index == 0 ? environment.reportFolder : nil, domain: domain))
+                    reportFolder: index == 0 ? environment.reportFolder : nil, domain: domain
+                ) {
+                    // What all views and members meet with is told once.
+                    if !hasToldOfCache { try onEvent(.training(.warning($0))) }
+                    hasToldOfCache = true
+                })
         }
         guard team.rank == 0 else { return nil }
 
@@ -250,7 +258,7 @@ public struct TrainingRun {
 
     private func fit(
         _ job: ViewJob, planText: String, team: Team, checkpointPath: String,
-        reportFolder: String?, domain: Domain
+        reportFolder: String?, domain: Domain, onCacheProblem: @escaping (String) throws -> Void
     ) throws -> Trainer.Outcome {
         let report =
             team.rank == 0
@@ -271,7 +279,13 @@ public struct TrainingRun {
             observer: Trainer.Observer(
                 onEvent: {
                     switch $0 {
-                    case .epoch(_, _, _, let rate, _): report?.windowsPerSecond = rate
+                    case .epoch(_, _, _, let rate, _):
+                        report?.windowsPerSecond = rate
+                        for source in [job.training, job.heldOut] {
+                            if let problem = source.takeCacheProblem() {
+                                try? onCacheProblem(problem)
+                            }
+                        }
                     case .rolledBack: report?.reopen()
                     default: break
                     }

@@ -151,7 +151,8 @@ struct CheckCommand: ParsableCommand {
             return try TrainingRun.forecast(
                 TrainingRequest(model, windows, training, seed: machine.seed), of: check,
                 domain: kind, device: device,
-                readerCount: machine.readerCount)
+                readerCount: machine.readerCount,
+                cache: training.cachePolicy(ProcessInfo.processInfo.environment))
         } catch let error as LatentError {
             throw error
         } catch {

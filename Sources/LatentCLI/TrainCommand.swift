@@ -97,6 +97,7 @@ struct TrainCommand: ParsableCommand {
         environment.readerCount = machine.readerCount
         environment.checkpointInterval = training.checkpointInterval
         environment.reportFolder = report
+        environment.cache = training.cachePolicy(ProcessInfo.processInfo.environment)
         environment.group = group
         environment.shouldStop = { interruption.isRequested }
 

@@ -335,6 +335,15 @@ struct TrainingOptions: ParsableArguments {
             "Seconds from checkpoint to checkpoint; 0 after each step.", valueName: "s"))
     var checkpointInterval = 15.0
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            What decoded windows that do not fit in memory may take in the user's cache folder \
+            (latent/windows in XDG_CACHE_HOME, or in ~/.cache), from epoch to epoch and run to run, in \
+            GB; 0 decodes them again each time.
+            """, valueName: "gb"))
+    var cache = Double(CachePolicy.usualDiskByteLimit) / 1e9
+
     func validate() throws {
         for (value, name, allowed) in [
             (epochs, "--epochs", 1...1_000_000), (batch, "--batch", 1...65_536),
@@ -369,6 +378,17 @@ struct TrainingOptions: ParsableArguments {
             throw ValidationError(
                 "--checkpoint-interval is \(checkpointInterval); it must be 0 or more.")
         }
+        guard (0...1e6).contains(cache) else {
+            throw ValidationError("--cache is \(cache); it must be 0 to 1000000 GB.")
+        }
+    }
+
+    /// Where decoded windows are kept, by the user's variables.
+    func cachePolicy(_ variables: [String: String]) -> CachePolicy {
+        var policy = CachePolicy()
+        policy.diskByteLimit = Int(cache * 1e9)
+        policy.folder = cache > 0 ? CachePolicy.folder(ofUser: variables) : nil
+        return policy
     }
 
     func apply(to request: inout TrainingRequest) {

@@ -44,6 +44,27 @@ struct Training {
         #expect(try contents(below: folder.path) != before)
     }
 
+    @Test("Data that fit in memory leave nothing in the user's cache folder, wherever that is")
+    func noCache() throws {
+        let folder = try TemporaryFolder()
+        let run = try Tool.shell(
+            """
+            cd "$2" && export HOME="$2" XDG_CACHE_HOME="$2/caches"
+            "$latent" train "$1" -o m \(TrainedModels.tiny.joined(separator: " ")) --cache 0.5
+            """, TrainedModels.shapes, folder.path)
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["m"])
+    }
+
+    @Test(
+        "A cache of a size that is none is a mistake in the command", arguments: ["-1", "nan", "x"])
+    func cacheSize(size: String) throws {
+        let folder = try TemporaryFolder()
+        let run = try Tool.run("train", TrainedModels.shapes, "-o", folder / "m", "--cache", size)
+        #expect(run.status == 64 && run.errorLines.count == 1, "\(run.errors)")
+        #expect(run.errors.contains("--cache"))
+    }
+
     @Test("Two runs of one command write the same bytes")
     func repeatable() throws {
         let folder = try TemporaryFolder()

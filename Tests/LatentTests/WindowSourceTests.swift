@@ -35,8 +35,10 @@ import Torch
     private func source(
         threads: Int = 2, cache: Int = 1 << 20, pool: Int = 1 << 20
     ) throws -> WindowSource {
-        try WindowSource(
-            items, preprocessing: .grid(), threadCount: threads, cacheByteLimit: cache,
+        var policy = CachePolicy()
+        policy.memoryByteLimit = cache
+        return try WindowSource(
+            items, preprocessing: .grid(), threadCount: threads, cache: policy,
             poolByteLimit: pool)
     }
 

@@ -7,9 +7,15 @@ public struct ContentHash: Hashable, Sendable, CustomStringConvertible {
 
     /// Hashes bytes; about 1.5 GB/s where the processor has SHA instructions.
     public init(of content: [UInt8]) {
+        self = content.withUnsafeBytes { ContentHash(of: $0) }
+    }
+
+    /// The same of bytes that lie anywhere.
+    init(of content: UnsafeRawBufferPointer) {
         var digest = [UInt8](repeating: 0, count: 32)
         var length: UInt32 = 0
-        let done = EVP_Digest(content, content.count, &digest, &length, EVP_sha256(), nil)
+        let done = EVP_Digest(
+            content.baseAddress, content.count, &digest, &length, EVP_sha256(), nil)
         // EVP_Digest fails only when the digest itself is missing from the library.
         precondition(done == 1 && length == 32, "libcrypto has no SHA-256")
         bytes = digest

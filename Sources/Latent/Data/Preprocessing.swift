@@ -67,6 +67,34 @@ public struct Preprocessing: Codable, Sendable, Equatable {
             height: (height + side - 1) / side, width: (width + side - 1) / side)
     }
 
+    /// Height and width of the features of a file, from its size alone.
+    private func featureSize(of item: SurveyedItem) -> (height: Int, width: Int) {
+        switch view {
+        case .pixels: return (item.height, item.width)
+        case .logMel(let view):
+            let samples = view.sampleCount(of: item.width, at: item.sampleRate)
+            return (view.melCount, view.frameCount(sampleCount: samples))
+        }
+    }
+
+    /// Number of windows of a file, from its size alone.
+    func windowCount(of item: SurveyedItem) -> Int {
+        let size = featureSize(of: item)
+        return windowCount(height: size.height, width: size.width)
+    }
+
+    /// Shape of the map that windows of a file are cut from, from its size alone.
+    func mapShape(of item: SurveyedItem) -> WindowShape {
+        guard windowing.mode != .whole else {
+            return WindowShape(
+                channelCount: channelCount, height: windowing.height, width: windowing.width)
+        }
+        let (size, side) = (featureSize(of: item), cellSide)
+        return WindowShape(
+            channelCount: channelCount, height: (size.height + side - 1) / side,
+            width: (size.width + side - 1) / side)
+    }
+
     /// Checks what a model file may have got wrong.
     public func validate() throws(LatentError) {
         guard windowing.stride >= 1 else {
@@ -159,7 +187,7 @@ public struct Preprocessing: Codable, Sendable, Equatable {
     }
 
     /// Some of the windows of a map of cells, each [C, H, W], one after the other.
-    fileprivate func windows(_ range: Range<Int>, of cells: FeatureMap) -> [Float] {
+    func windows(_ range: Range<Int>, of cells: FeatureMap) -> [Float] {
         let values = windowing.windows(range, of: cells)
         guard let transform = transform?.transform else { return values }
         let length = values.count / max(1, range.count)

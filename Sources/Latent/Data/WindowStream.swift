@@ -19,33 +19,45 @@ struct WindowBatch {
     var keys: [(contentWord: UInt64, window: Int)]
 }
 
-/// Items as windows, decoded on other threads and kept in memory up to a bound.
+/// Items as windows, decoded on other threads and kept up to a bound: in memory, and where that does not
+/// do, on the disk.
 final class WindowSource: Sendable {
     let items: [SurveyedItem]
     let preprocessing: Preprocessing
     private let threadCount: Int
     private let cache: WindowCache
+    /// What does not fit in memory; nil where all does, or nothing is to be kept on the disk.
+    private let store: WindowStore?
     private let gate = LargeFileGate()
 
     private let poolByteLimit: Int
     private let conditionCodes: [[Int]]
     private let classWeights: [String?: Float]
 
-    static let cacheByteLimit = 160 << 20
     static let poolByteLimit = 48 << 20
 
-    /// Makes a source that keeps `cacheByteLimit` of windows decoded between epochs and shuffles
+    /// Makes a source that keeps windows decoded between epochs as `cache` has it, and shuffles
     /// `poolByteLimit` of them among each other.
     init(
         _ items: [SurveyedItem], preprocessing: Preprocessing, threadCount: Int,
-        conditioning: Conditioning? = nil, cacheByteLimit: Int = WindowSource.cacheByteLimit,
+        conditioning: Conditioning? = nil, cache: CachePolicy = CachePolicy(),
         poolByteLimit: Int = WindowSource.poolByteLimit
     ) throws(LatentError) {
         self.items = items
         self.preprocessing = preprocessing
         self.threadCount = threadCount
         self.poolByteLimit = poolByteLimit
-        cache = WindowCache(byteLimit: cacheByteLimit)
+        self.cache = WindowCache(byteLimit: cache.memoryByteLimit)
+        store = cache.folder.flatMap { folder in
+            let byteCount = items.reduce(0) {
+                $0 + 4 * preprocessing.mapShape(of: $1).elementCount
+            }
+            return byteCount <= cache.memoryByteLimit
+                ? nil
+                : WindowStore(
+                    items, preprocessing: preprocessing, in: folder,
+                    byteLimit: cache.diskByteLimit)
+        }
         var codes: [[Int]] = []
         if let conditioning {
             for item in items { codes.append(try conditioning.codes(of: item.item)) }
@@ -79,30 +91,31 @@ final class WindowSource: Sendable {
     }
 
     /// Number of windows of an item, from its size alone.
-    func windowCount(_ item: SurveyedItem) -> Int {
-        switch preprocessing.view {
-        case .pixels:
-            return preprocessing.windowCount(height: item.height, width: item.width)
-        case .logMel(let view):
-            let samples = view.sampleCount(of: item.width, at: item.sampleRate)
-            return preprocessing.windowCount(
-                height: view.melCount, width: view.frameCount(sampleCount: samples))
-        }
-    }
+    func windowCount(_ item: SurveyedItem) -> Int { preprocessing.windowCount(of: item) }
 
     /// Number of windows of all items.
     var windowCount: Int { items.reduce(0) { $0 + windowCount($1) } }
 
-    private func load(_ index: Int) -> Result<ItemWindows, FileChanged> {
-        if let windows = cache[index] { return .success(windows) }
+    /// Why windows are decoded more often than they should be, once; nil where they are not.
+    func takeCacheProblem() -> String? { store?.takeProblem() }
+
+    /// What windows of an item are cut from: as it was kept, or of the file, which must not have changed.
+    private func load(_ index: Int) -> Result<FeatureMap, FileChanged> {
+        if let map = cache[index] { return .success(map) }
         let item = items[index]
+        if let map = store?.map(of: item) {
+            cache[index] = map
+            return .success(map)
+        }
         do {
             let windows = try preprocessing.windows(ofFile: item.item.path, gate: gate)
             guard windows.hash.word == item.contentWord, windows.count == windowCount(item) else {
                 return .failure(FileChanged(path: item.item.path, message: "its content changed"))
             }
-            cache[index] = windows
-            return .success(windows)
+            cache[index] = windows.map
+            // What memory has too: the next run begins without.
+            store?.keep(windows.map, of: item)
+            return .success(windows.map)
         } catch {
             return .failure(
                 FileChanged(path: item.item.path, message: ItemError(error).message))
@@ -189,14 +202,14 @@ final class WindowSource: Sendable {
         private let batchSize: Int
         private let team: Team
         /// Gives the items that were not in memory when the pass began; nil where all were.
-        private let reader: ReadAhead<Int, Result<ItemWindows, FileChanged>>?
+        private let reader: ReadAhead<Int, Result<FeatureMap, FileChanged>>?
         private let inMemory: Set<Int>
         private let indices: [Int]
         private let selection: Selection?
         /// Places in `indices` where pools begin, and their end.
         private let poolStarts: [Int]
         private var generator: Generator?
-        private var pool: [ItemWindows?] = []
+        private var pool: [FeatureMap?] = []
         private var order: [Entry] = []
         private var position = 0
         private var poolIndex = 0
@@ -266,6 +279,7 @@ final class WindowSource: Sendable {
             }
             // What is in memory stays there: it is taken without the ways through other threads.
             let inMemory = source.cache.indices
+            if !wanted.isEmpty { source.store?.refresh() }
             self.inMemory = inMemory
             wanted.removeAll(where: inMemory.contains)
             reader =
@@ -330,12 +344,14 @@ final class WindowSource: Sendable {
                 keys: [])
             let start = poolStarts[poolIndex - 1]
             for (place, entry) in entries.enumerated() where place % team.size == team.rank {
-                guard let windows = pool[entry.item] else { continue }
-                batch.values += windows.values(entry.window..<entry.window + 1)
+                guard let map = pool[entry.item] else { continue }
+                let item = indices[start + entry.item]
+                batch.values += source.preprocessing.windows(
+                    entry.window..<entry.window + 1, of: map)
                 batch.count += 1
                 batch.positions.append(place)
-                batch.items.append(indices[start + entry.item])
-                batch.keys.append((windows.hash.word, entry.window))
+                batch.items.append(item)
+                batch.keys.append((source.items[item].contentWord, entry.window))
             }
             return batch
         }
@@ -347,7 +363,7 @@ final class WindowSource: Sendable {
                 places, of: source, selection: selection, using: &generator)
             let needed =
                 team.size > 1 ? Self.needed(order, batchSize: batchSize, team: team) : nil
-            pool = [ItemWindows?](repeating: nil, count: places.count)
+            pool = [FeatureMap?](repeating: nil, count: places.count)
             position = 0
             for place in 0..<places.count where needed?.contains(place) ?? true {
                 if inMemory.contains(places[places.startIndex + place]) {
@@ -356,8 +372,8 @@ final class WindowSource: Sendable {
                 }
                 guard let result = reader?.next() else { break }
                 switch result {
-                case .success(let windows):
-                    pool[place] = windows
+                case .success(let map):
+                    pool[place] = map
                 case .failure(let changed):
                     throw LatentError(
                         .data, path: changed.path,
@@ -367,33 +383,6 @@ final class WindowSource: Sendable {
             }
             poolIndex += 1
             return !order.isEmpty
-        }
-    }
-}
-
-/// Decoded windows by item, up to a bound; what does not fit is decoded again each time.
-private final class WindowCache: @unchecked Sendable {
-    // Unchecked: every access is under the lock.
-    private let lock = NSLock()
-    private var entries: [Int: ItemWindows] = [:]
-    private var byteCount = 0
-    private let byteLimit: Int
-
-    init(byteLimit: Int) { self.byteLimit = byteLimit }
-
-    /// The items that are kept; none of them ever goes.
-    var indices: Set<Int> { lock.withLock { Set(entries.keys) } }
-
-    subscript(index: Int) -> ItemWindows? {
-        get { lock.withLock { entries[index] } }
-        set {
-            guard let newValue else { return }
-            lock.withLock {
-                let size = newValue.byteCount
-                guard byteCount + size <= byteLimit else { return }
-                entries[index] = newValue
-                byteCount += size
-            }
         }
     }
 }

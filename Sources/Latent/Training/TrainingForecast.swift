@@ -44,13 +44,15 @@ extension TrainingRun {
     ///   - domain: how the files are read
     ///   - device: where training would be done
     ///   - readerCount: threads that read files
+    ///   - cache: where decoded windows would be kept
     /// - Returns: what would be done, and what it would take
     /// - Throws: ``LatentError`` as training would: `.data` without enough readable files, `.usage` for
     ///   settings that do not fit
     public static func forecast(
         _ request: TrainingRequest, of check: DataCheck, domain: Domain, device: Device,
-        readerCount: Int
+        readerCount: Int, cache: CachePolicy = CachePolicy()
     ) throws -> TrainingForecast {
+        // Nothing is written: `cache` is only counted with.
         var environment = Environment(output: "")
         environment.device = device
         environment.readerCount = readerCount
@@ -78,14 +80,19 @@ extension TrainingRun {
                 cost.itemSeconds * Double(job.training.items.count) * scale
                 / Double(readerCount)
             let bytes = cost.itemByteCount * Double(job.training.items.count) * scale
-            let uncached = max(0, 1 - Double(WindowSource.cacheByteLimit) / max(1, bytes))
+            let uncached = max(0, 1 - Double(cache.memoryByteLimit) / max(1, bytes))
+            let onDisk =
+                cache.folder == nil ? 0 : min(1, Double(cache.diskByteLimit) / max(1, bytes))
+            let rereading =
+                uncached * reading
+                * (1 - onDisk + onDisk * cost.restoreSeconds / max(1e-9, cost.itemSeconds))
             var epochs = Double(configuration.epochCount)
             if job.plan.model.likelihood == .gaussianPerElement { epochs *= 1.25 }
             let stepping = steps * cost.stepSeconds
             // Reading goes on beside the steps; the slower of both counts.
             // Members are trained one after the other; the first leaves what it read.
             seconds +=
-                max(stepping, reading) + (members * epochs - 1) * max(stepping, reading * uncached)
+                max(stepping, reading) + (members * epochs - 1) * max(stepping, rereading)
                 + members * epochs * heldOutWindows * cost.evaluationSeconds
             // Scores of the held-out items, of those for thresholds, and what scores are fitted to.
             var scored =
@@ -105,7 +112,7 @@ extension TrainingRun {
             }
             cacheByteCount += min(
                 bytes + bytes * heldOutWindows / max(1, windows),
-                Double(WindowSource.cacheByteLimit + WindowSource.poolByteLimit))
+                Double(cache.memoryByteLimit + WindowSource.poolByteLimit))
             views.append(
                 TrainingForecast.View(
                     model: job.plan.model, preprocessing: job.plan.preprocessing,
@@ -155,6 +162,8 @@ private struct ViewCost {
     /// Seconds and bytes of decoding one item.
     let itemSeconds: Double
     let itemByteCount: Double
+    /// Seconds of taking one item from a cache on the disk that the system has in memory.
+    let restoreSeconds: Double
     /// Seconds of one step.
     let stepSeconds: Double
     /// Seconds of one held-out window.
@@ -183,16 +192,24 @@ private struct ViewCost {
             windowCount += job.training.windowCount(item)
         }
         let gate = LargeFileGate()
-        var byteCount = 0
         let timed = items.prefix(16)
+        var maps: [FeatureMap] = []
         itemSeconds =
             try Self.seconds {
                 for item in timed {
-                    byteCount += try preprocessing.windows(ofFile: item.item.path, gate: gate)
-                        .byteCount
+                    maps.append(
+                        try preprocessing.windows(ofFile: item.item.path, gate: gate).map)
                 }
             } / Double(max(1, timed.count))
-        itemByteCount = Double(byteCount) / Double(max(1, timed.count))
+        itemByteCount =
+            Double(maps.reduce(0) { $0 + $1.byteCount }) / Double(max(1, timed.count))
+        let records = maps.map { WindowRecord.bytes(of: $0, word: 0) }
+        restoreSeconds =
+            Self.seconds {
+                for (map, record) in zip(maps, records) {
+                    _ = WindowRecord.map(of: record, word: 0, shape: map.shape)
+                }
+            } / Double(max(1, timed.count))
 
         func source(_ items: [SurveyedItem]) throws -> WindowSource {
             try WindowSource(
