@@ -222,11 +222,13 @@ private enum RunningProgram {
     /// The program and its libraries, each with size and time of change, and the processor with what it
     /// can do and is allowed to; nil where that cannot be found out.
     static var description: String? {
-        guard let maps = try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8),
-            let processor = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)
+        // Foundation loses lines of files whose size the system does not know.
+        guard let maps = try? FileBytes.read("/proc/self/maps"),
+            let processor = try? FileBytes.read("/proc/cpuinfo")
         else { return nil }
         var lines: [String] = []
-        for line in maps.split(separator: "\n") where line.contains(" r-xp ") {
+        for line in String(decoding: maps, as: UTF8.self).split(separator: "\n")
+        where line.contains(" r-xp ") {
             guard let start = line.firstIndex(of: "/") else { continue }
             let path = String(line[start...])
             // Code that was made in memory follows from the rest; who looks up names of hosts, or when,
@@ -244,12 +246,11 @@ private enum RunningProgram {
             lines[index] +=
                 " \(status.st_size) \(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
         }
-        let block = processor.prefix(
-            upTo: processor.range(of: "\n\n")?.lowerBound ?? processor.endIndex)
+        let block = String(decoding: processor, as: UTF8.self).split(
+            separator: "\n", omittingEmptySubsequences: false
+        ).prefix { !$0.isEmpty }
         let kinds = ["model name", "flags", "CPU implementer", "CPU part", "Features"]
-        lines += block.split(separator: "\n").map(String.init).filter { line in
-            kinds.contains { line.hasPrefix($0) }
-        }
+        lines += block.filter { line in kinds.contains { line.hasPrefix($0) } }.map(String.init)
         let settings = ["ATEN_", "ONEDNN_", "DNNL_", "MKL_"]
         lines += ProcessInfo.processInfo.environment.filter { name, _ in
             settings.contains { name.hasPrefix($0) }
