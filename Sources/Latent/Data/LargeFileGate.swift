@@ -7,11 +7,18 @@ final class LargeFileGate: Sendable {
     private let lock = NSLock()
     private static let pixelLimit = 8 << 20
     private static let byteLimit = 16 << 20
+    /// What so many pixels are as values in three channels.
+    private static let mapByteLimit = 12 * pixelLimit
 
     /// Runs the decoding of a file, in turn if it is large.
     func run<Result>(_ bytes: [UInt8], _ decode: () throws -> Result) rethrows -> Result {
         guard Self.isLarge(bytes) else { return try decode() }
         return try lock.withLock(decode)
+    }
+
+    /// Runs what copies a decoded map, in turn if that is large.
+    func run<Result>(mapOf byteCount: Int, _ copy: () -> Result) -> Result {
+        byteCount > Self.mapByteLimit ? lock.withLock(copy) : copy()
     }
 
     private static func isLarge(_ bytes: [UInt8]) -> Bool {

@@ -189,7 +189,8 @@ final class WindowStore: Sendable {
             byteCount + (isFirst ? WindowSegment.emptyByteCount(entryLimit: items.count) : 0)
         if state.grant < needed { state.grant = folder.room(for: needed, limit: byteLimit) }
         guard state.grant >= needed else {
-            stopWriting("its limit is reached (--cache)", &state)
+            stopWriting(
+                "its limit is reached, by --cache or by what is free on the disk", &state)
             return nil
         }
         if isFirst {

@@ -103,7 +103,10 @@ final class WindowSource: Sendable {
     private func load(_ index: Int) -> Result<FeatureMap, FileChanged> {
         if let map = cache[index] { return .success(map) }
         let item = items[index]
-        if let map = store?.map(of: item) {
+        if let store,
+            let map = gate.run(
+                mapOf: 4 * preprocessing.mapShape(of: item).elementCount, { store.map(of: item) })
+        {
             cache[index] = map
             return .success(map)
         }
@@ -114,7 +117,9 @@ final class WindowSource: Sendable {
             }
             cache[index] = windows.map
             // What memory has too: the next run begins without.
-            store?.keep(windows.map, of: item)
+            if let store {
+                gate.run(mapOf: windows.map.byteCount) { store.keep(windows.map, of: item) }
+            }
             return .success(windows.map)
         } catch {
             return .failure(
