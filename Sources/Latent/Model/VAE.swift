@@ -189,22 +189,6 @@ public final class VAE {
                 log(max(error, family.scaleFloor)), shape: [], device: device))
     }
 
-    /// What L draws say of each window of a batch, [B] each.
-    public struct Statistics {
-        /// Mean over the draws of log p(x|z), in nats: the reconstruction probability.
-        public let reconstruction: [Double]
-        /// KL(q(z|x) ‖ p(z)) in nats, a mean over the draws where it has no closed form.
-        public let klDivergence: [Double]
-        /// Mean over draws and elements of (x - E[x|z])².
-        public let meanSquaredError: [Double]
-        /// log (1/L) Σ p(x, z) / q(z|x) in nats: the importance-weighted bound (Burda 2016).
-        public let importanceBound: [Double]
-        /// The mean of q(z|x) of the top layer, [B, D].
-        public let posteriorMean: Tensor
-        /// Mean over the draws of E[x|z], [B, C·H·W].
-        public let reconstructed: Tensor
-    }
-
     /// Estimates the reconstruction probability E[log p(x|z)] under q(z|x) of each window, and the
     /// bounds of log p(x).
     ///
@@ -236,10 +220,7 @@ public final class VAE {
     ) throws -> Statistics {
         try withoutGradients {
             let batch = x.shape[0]
-            var reconstruction = [Double](repeating: 0, count: batch)
-            var divergence = [Double](repeating: 0, count: batch)
-            var squaredError = [Double](repeating: 0, count: batch)
-            var logWeights = [[Double]](repeating: [], count: batch)
+            var draws = [Statistics.Draws](repeating: .init(), count: batch)
             let settled = try latents.settled()
             let features = try withScoringPrecision { try settled.features(of: x) }
             var posteriorMean = x
@@ -273,20 +254,15 @@ public final class VAE {
                 let divergences = try inference.divergence().floats()
                 let ratios = try inference.logRatio().floats()
                 for index in 0..<batch * count {
-                    reconstruction[index / count] += Double(logs[index])
-                    divergence[index / count] += Double(divergences[index])
-                    squaredError[index / count] += Double(errors[index])
-                    logWeights[index / count].append(Double(logs[index]) - Double(ratios[index]))
+                    draws[index / count].append(
+                        logProbability: logs[index], divergence: divergences[index],
+                        squaredError: errors[index], logRatio: ratios[index])
                 }
             }
-            let draws = Double(drawCount)
             return Statistics(
-                reconstruction: reconstruction.map { $0 / draws },
-                klDivergence: divergence.map { $0 / draws },
-                meanSquaredError: squaredError.map { $0 / draws },
-                importanceBound: logWeights.map { logSumExp($0) - log(draws) },
-                posteriorMean: posteriorMean,
-                reconstructed: try (reconstructed ?? x.reshaped([batch, -1])) * (1 / draws))
+                draws: draws, posteriorMean: posteriorMean,
+                reconstructed: try (reconstructed ?? x.reshaped([batch, -1]))
+                    * (1 / Double(drawCount)))
         }
     }
 
