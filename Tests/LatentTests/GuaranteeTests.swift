@@ -14,6 +14,7 @@ import Torch
     private func score(_ value: Double, content: Int) -> ItemScore {
         ItemScore(
             values: [.reconstructionProbability: value, .elbo: -value], further: [], windowCount: 1,
+            drawCount: 1,
             hash: ContentHash(of: Array("\(content)".utf8)), conversions: [])
     }
 

@@ -134,9 +134,12 @@ struct FittedScores {
     /// Whether a path of a model file is of a score, not of the network.
     static func owns(_ path: String) -> Bool { path.hasPrefix("score.") }
 
-    /// The scores of a batch of windows, by kind, [B] each.
-    func values(of windows: ScoredWindows) throws -> [ScoreKind: [Double]] {
-        try withoutGradients { try scores.mapValues { try $0.values(of: windows) } }
+    /// The scores of a batch of windows, by kind, [B] each; all, or those that depend on the draws.
+    func values(
+        of windows: ScoredWindows, onlyDrawn: Bool = false
+    ) throws -> [ScoreKind: [Double]] {
+        let wanted = onlyDrawn ? scores.filter { $0.key.drawDependence != .none } : scores
+        return try withoutGradients { try wanted.mapValues { try $0.values(of: windows) } }
     }
 }
 

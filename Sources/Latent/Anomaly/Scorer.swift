@@ -8,6 +8,8 @@ public struct ItemScore: Sendable {
     public let further: [[ScoreKind: Double]]
     /// Number of windows of the first view.
     public let windowCount: Int
+    /// Draws of z for each window; fewer than asked for where the verdict was certain before.
+    public let drawCount: Int
     /// SHA-256 of the file.
     public let hash: ContentHash
     /// Conversions on the way in that lose something.
@@ -25,6 +27,9 @@ public struct ItemScore: Sendable {
 /// as a batch has windows, counted from the first, and no batch has windows of two groups: whoever
 /// scores whole groups in the same order computes the same to the last bit. ``Shard`` divides by
 /// them.
+///
+/// With ``SequentialStopping`` a batch has the windows of one round of draws, of one group as well. Where
+/// a file is at the edge of certainty, that rounding may decide whether it has another round.
 public final class Scorer {
     /// How scoring is done; none of it changes a score beyond rounding, but the seed and draws.
     public struct Configuration: Sendable {
@@ -44,6 +49,8 @@ public final class Scorer {
         public var assignments: [String: String] = [:]
         /// Scores that are computed beside those that cost nothing, of the first view.
         public var requestedKinds: Set<ScoreKind> = []
+        /// When a file has draws enough; nil takes all for each.
+        public var stopping: SequentialStopping?
         /// Steps of `regret`.
         var regretStepCount = LikelihoodRegret.defaultStepCount
 
@@ -54,12 +61,13 @@ public final class Scorer {
     private let views: [DetectorView]
     private let ensemble: Ensemble?
     private let requested: RequestedScores
+    private let rounds: DrawRounds?
     private let configuration: Configuration
 
     /// Makes a scorer from a model file; the model stays on the calling thread.
     ///
     /// - Throws: ``LatentError`` `.model` for a file whose parts do not fit together, `.usage` for a
-    ///   requested score that the model does not have
+    ///   requested score that the model does not have, or one by which no verdict is certain early
     public convenience init(
         file: ModelFile, device: Device, configuration: Configuration
     ) throws {
@@ -77,32 +85,14 @@ public final class Scorer {
         requested = try RequestedScores(
             configuration.requestedKinds, of: views[0].model.configuration,
             regretStepCount: configuration.regretStepCount)
+        rounds =
+            if let stopping = configuration.stopping {
+                try DrawRounds(
+                    stopping, ensemble: ensemble, drawCount: configuration.drawCount)
+            } else { nil }
         self.views = views
         self.ensemble = ensemble
         self.configuration = configuration
-    }
-
-    private struct Entry {
-        let item: Item
-        let content: Result<ReadItem.Content, ItemFailed>
-        /// For each view the figures of the windows that were taken.
-        var figures: [[ScoreKind: [Double]]]
-        var windowsTaken: [Int]
-
-        init(_ read: ReadItem) {
-            item = read.item
-            content = read.content
-            let viewCount = (try? content.get())?.views.count ?? 0
-            figures = [[ScoreKind: [Double]]](repeating: [:], count: viewCount)
-            windowsTaken = [Int](repeating: 0, count: viewCount)
-        }
-
-        func windowsLeft(_ view: Int) -> Int {
-            guard case .success(let content) = content else { return 0 }
-            return content.views[view].count - windowsTaken[view]
-        }
-
-        var windowsLeft: Int { windowsTaken.indices.reduce(0) { $0 + windowsLeft($1) } }
     }
 
     /// Scores items and hands each result on in the order of the items.
@@ -122,7 +112,7 @@ public final class Scorer {
             conditioning: views.first?.model.configuration.conditioning,
             assignments: configuration.assignments
         )(items, threadCount: configuration.readerCount, capacity: 2 * configuration.batchSize)
-        var waiting: [Entry] = []
+        var waiting: [ScoredEntry] = []
         var isAtEnd = false
         var leftOfGroup = 0
         while !isAtEnd || !waiting.isEmpty {
@@ -133,13 +123,15 @@ public final class Scorer {
             {
                 switch reader.next(within: waiting.isEmpty ? nil : configuration.pause) {
                 case .result(let read):
-                    waiting.append(Entry(read))
+                    let draws = rounds?.first(for: read.item) ?? 0..<configuration.drawCount
+                    waiting.append(ScoredEntry(read, draws: draws))
                     leftOfGroup -= 1
                 case .pause: isPaused = true
                 case .end: isAtEnd = true
                 }
             }
             for view in views.indices { try evaluateBatch(of: &waiting, view: view) }
+            for index in waiting.indices { endRound(of: &waiting[index]) }
             let done = waiting.prefix { $0.windowsLeft == 0 }.count
             for entry in waiting.prefix(done) {
                 try emit(entry.item, entry.content.map { summary(entry, of: $0.views) })
@@ -149,62 +141,96 @@ public final class Scorer {
     }
 
     /// Takes a batch of a view's windows from the front of the queue and adds their figures.
-    private func evaluateBatch(of waiting: inout [Entry], view: Int) throws {
+    private func evaluateBatch(of waiting: inout [ScoredEntry], view: Int) throws {
         let model = views[view].model
         var values: [Float] = []
         var keys: [WindowKey] = []
-        var owners: [Int] = []
+        var places: [(entry: Int, window: Int)] = []
         var codes: [[Int]] = []
+        var round: Range<Int>?
         for index in waiting.indices {
             guard case .success(let content) = waiting[index].content else { continue }
             let take = min(
-                waiting[index].windowsLeft(view), configuration.batchSize - owners.count)
-            guard take > 0 else { continue }
+                waiting[index].windowsLeft(view), configuration.batchSize - places.count)
+            guard take > 0, round == nil || round == waiting[index].draws else { continue }
+            round = waiting[index].draws
             let first = waiting[index].windowsTaken[view]
             values += content.views[view].values(first..<first + take)
             for window in first..<first + take {
                 keys.append(WindowKey(hash: content.views[view].hash, window: window))
-                owners.append(index)
+                places.append((index, window))
                 codes.append(content.codes)
             }
             waiting[index].windowsTaken[view] += take
         }
-        guard !owners.isEmpty else { return }
+        guard let round else { return }
         let x = try model.batch(values)
         let condition = try model.condition(codes)
-        let scores = DetectorView.mean(
-            try views[view].members.enumerated().map { index, member in
-                try self.scores(
-                    of: x, condition: condition, by: member, isOfFirstView: view == 0
-                ) { window, draws in
-                    self.noise(of: keys[window], draws: draws, view: view, member: index)
-                }
-            })
-        for (kind, values) in scores {
-            for (value, owner) in zip(values, owners) {
-                waiting[owner].figures[view][kind, default: []].append(value)
+        var scores: [[ScoreKind: [Double]]] = []
+        for (index, member) in views[view].members.enumerated() {
+            let earlier =
+                round.lowerBound == 0
+                ? nil
+                : try VAE.Statistics(
+                    joining: places.map { waiting[$0.entry].drawn[view][$0.window][index] })
+            let (ofMember, statistics) = try self.scores(
+                of: x, condition: condition, by: member, isOfFirstView: view == 0, draws: round,
+                after: earlier
+            ) { window, draws in
+                self.noise(of: keys[window], draws: draws, view: view, member: index)
+            }
+            scores.append(ofMember)
+            guard rounds?.next(after: round.upperBound) != nil else { continue }
+            for (row, place) in places.enumerated() {
+                waiting[place.entry].keep(
+                    VAE.Statistics.Row(statistics: statistics, index: row), view: view,
+                    window: place.window, member: index)
+            }
+        }
+        for (kind, values) in DetectorView.mean(scores) {
+            for (value, place) in zip(values, places) {
+                waiting[place.entry].set(value, kind, view: view, window: place.window)
             }
         }
     }
 
-    /// What a member makes of a batch of windows, by kind, [B] each.
+    /// What a member makes of a batch of windows, by kind, [B] each, and of which draws.
+    ///
+    /// After earlier draws only what further ones change is computed.
     private func scores(
         of x: Tensor, condition: Tensor?, by member: DetectorView.Member, isOfFirstView: Bool,
+        draws: Range<Int>, after earlier: VAE.Statistics?,
         noise: @escaping (_ window: Int, _ draws: Range<Int>) -> [Float]
-    ) throws -> [ScoreKind: [Double]] {
+    ) throws -> ([ScoreKind: [Double]], VAE.Statistics) {
         let model = member.model
-        let statistics = try model.statistics(
-            of: x, condition: condition, drawCount: configuration.drawCount, noise: noise)
+        var statistics = try model.statistics(
+            of: x, condition: condition, drawCount: draws.count
+        ) { noise($0, $1.lowerBound + draws.lowerBound..<$1.upperBound + draws.lowerBound) }
+        if let earlier { statistics = try earlier.appending(statistics) }
         var scores = statistics.scores
         let windows = try ScoredWindows(x, statistics, shape: model.configuration.window)
-        scores.merge(try member.fitted.values(of: windows)) { $1 }
-        if isOfFirstView {
+        scores.merge(try member.fitted.values(of: windows, onlyDrawn: earlier != nil)) { $1 }
+        if isOfFirstView, earlier == nil {
             let batch = ScoredBatch(
                 model: model, x: x, condition: condition, drawCount: configuration.drawCount,
                 noise: noise, statistics: statistics)
             scores.merge(try requested.values(of: batch)) { $1 }
         }
-        return scores
+        return (scores, statistics)
+    }
+
+    /// Gives an item whose round is over its next one, unless its verdict is certain.
+    private func endRound(of entry: inout ScoredEntry) {
+        guard let rounds, entry.windowsLeft == 0, !entry.isSettled,
+            case .success = entry.content
+        else { return }
+        let taken = entry.draws.upperBound
+        guard let next = rounds.next(after: taken) else { return entry.begin(nil) }
+        let isCertain = rounds.isCertain(
+            entry.item, after: taken, scores: scores(of: entry),
+            windows: { (entry.figures[$0.view][$0.kind] ?? [], entry.draws(of: $0)) },
+            views: views.map(\.aggregate))
+        entry.begin(isCertain ? nil : next)
     }
 
     /// What the noise of a window is keyed by.
@@ -230,14 +256,20 @@ public final class Scorer {
         return noise
     }
 
-    private func summary(_ entry: Entry, of windows: [ItemWindows]) -> ItemScore {
-        let values = zip(views, entry.figures).map { view, figures in
+    /// The scores of an item by the draws so far, of each view.
+    private func scores(of entry: ScoredEntry) -> [[ScoreKind: Double]] {
+        var values = zip(views, entry.figures).map { view, figures in
             figures.mapValues { view.aggregate($0) }
         }
-        var first = values[0]
-        first[.ensemble] = ensemble?.value(of: values)
+        values[0][.ensemble] = ensemble?.value(of: values)
+        return values
+    }
+
+    private func summary(_ entry: ScoredEntry, of windows: [ItemWindows]) -> ItemScore {
+        let values = scores(of: entry)
         return ItemScore(
-            values: first, further: Array(values.dropFirst()), windowCount: windows[0].count,
-            hash: windows[0].hash, conversions: windows[0].source.conversions)
+            values: values[0], further: Array(values.dropFirst()), windowCount: windows[0].count,
+            drawCount: entry.draws.upperBound, hash: windows[0].hash,
+            conversions: windows[0].source.conversions)
     }
 }
