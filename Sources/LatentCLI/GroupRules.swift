@@ -1,7 +1,7 @@
 import Latent
 
 /// By what the files of each group are judged, and all others.
-struct GroupRules {
+struct GroupRules: Sendable {
     /// How some files are judged.
     struct Rule {
         /// The group whose calibration it is; nil for that of all files.

@@ -22,6 +22,7 @@ struct ScoreCommand: ParsableCommand {
               latent score -m m.safetensors inbox --fdr 0.1 --only anomalies
               latent score -m m.safetensors inbox --false-alarms 0.0001 --tail
               latent score -m m.safetensors inbox --score elbo+complexity
+              latent score -m m.safetensors inbox --draws 64 --stop-early 0.001
               inotifywait -mq -e close_write --format %w%f inbox |
                   latent score -m m.safetensors -
               find . -name '*.png' -print0 | latent score -m m.safetensors -0 - | head
@@ -52,6 +53,17 @@ struct ScoreCommand: ParsableCommand {
 
     @Option(help: ArgumentHelp("Draws of z for each window (as calibrated).", valueName: "n"))
     var draws: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Take fewer draws of files whose verdict is certain: of at most this share (0.001, say) it is \
+            other than by all draws. For scores that are means over draws: \
+            reconstruction-probability, elbo, mse, ensemble. Lines have draws, and a p-value only \
+            of all draws.
+            """,
+            valueName: "rate"))
+    var stopEarly: Double?
 
     @Option(
         help: """
@@ -92,6 +104,11 @@ struct ScoreCommand: ParsableCommand {
             throw ValidationError(
                 "--summary has no row in \(format.rawValue); use ndjson or table.")
         }
+        try checkShare(stopEarly, "--stop-early")
+        guard stopEarly == nil || rule.fdr == nil else {
+            throw ValidationError(
+                "--fdr needs the p-values of all draws; leave --stop-early out.")
+        }
         try sharding.refuse(rule.fdr != nil, "--fdr", "is a verdict on all files at once")
         try sharding.refuse(summary, "--summary", "is of all files at once")
         if let draws, !ModelRecord.drawCounts.contains(draws) {
@@ -112,10 +129,15 @@ struct ScoreCommand: ParsableCommand {
         try loaded.file.check(kind, path: model)
         let rules = try rule.rules(
             of: record, kind: kind, model: model,
-            isNeeded: exitCode || only != nil, console: console)
+            isNeeded: exitCode || only != nil || stopEarly != nil, console: console)
         let scorer = try scoring.scorer(
             of: loaded.file, drawCount: draws, requested: [kind],
-            pause: input.isStream && inputs.shard == nil ? Self.pause : nil, on: machine)
+            pause: input.isStream && inputs.shard == nil ? Self.pause : nil,
+            stopping: stopEarly.map { rate in
+                SequentialStopping(kind: kind, errorRate: rate) {
+                    rules.rule(of: $0).verdicts?.threshold
+                }
+            }, on: machine)
         let maps = try mapping.folder(
             for: loaded.file, model: model, inputs: input.data, scoring: scoring, on: machine)
         if let note = maps?.note { console.note(note) }
@@ -124,11 +146,12 @@ struct ScoreCommand: ParsableCommand {
         let writer = ScoreWriter(
             output, format: format ?? (output.isTerminal ? .table : .ndjson), kind: kind,
             furtherViews: record.furtherViews.map(\.preprocessing.viewName),
-            hasGroups: rules.hasGroups)
+            hasGroups: rules.hasGroups, hasDraws: stopEarly != nil)
         try writer.begin()
         var report = ScoreReport(
             rules: rules, kind: kind, writer: writer,
-            onlyAnomalies: only == .anomalies, summarises: summary)
+            onlyAnomalies: only == .anomalies, summarises: summary,
+            allDraws: stopEarly == nil ? nil : draws ?? record.drawCount)
         var fileCount = 0
         var conversions: Set<String> = []
         try scorer.score(inputs) { item, scored in

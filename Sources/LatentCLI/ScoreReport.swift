@@ -14,6 +14,8 @@ struct ScoreReport {
     let onlyAnomalies: Bool
     /// Whether scores are kept for a summary.
     let summarises: Bool
+    /// L, where files may have fewer draws; nil where all have the same.
+    let allDraws: Int?
     private(set) var flaggedCount = 0
     private(set) var failedCount = 0
     private(set) var fileCount = 0
@@ -23,13 +25,14 @@ struct ScoreReport {
 
     init(
         rules: GroupRules, kind: ScoreKind, writer: ScoreWriter, onlyAnomalies: Bool,
-        summarises: Bool
+        summarises: Bool, allDraws: Int? = nil
     ) {
         self.rules = rules
         self.kind = kind
         self.writer = writer
         self.onlyAnomalies = onlyAnomalies
         self.summarises = summarises
+        self.allDraws = allDraws
     }
 
     /// The score of a file, or what is wrong where it is not a number: no verdict can be given on that.
@@ -60,8 +63,11 @@ struct ScoreReport {
             let isAnomaly = rule.verdicts?.isAnomaly(value)
             if isAnomaly == true { flaggedCount += 1 }
             guard !onlyAnomalies || isAnomaly == true else { return }
+            // Means over fewer draws scatter more than those that they would be compared with.
+            let isComparable = allDraws.map { score.drawCount == $0 } ?? true
             try writer.write(
-                scored.item, score, pValue: rule.calibration.pValue(value, kind: kind),
+                scored.item, score,
+                pValue: isComparable ? rule.calibration.pValue(value, kind: kind) : nil,
                 verdicts: rule.verdicts, group: rule.group, segments: scored.segments)
         case .failure(let failed):
             failedCount += 1
@@ -110,7 +116,9 @@ struct ScoreReport {
             ScoreWriter.Summary(
                 fileCount: fileCount, errorCount: failedCount,
                 flaggedCount: rules.pooled.verdicts == nil ? nil : flaggedCount,
-                drift: Drift(
-                    of: scores.filter(\.isFinite), against: rules.pooled.calibration, kind: kind)))
+                drift: allDraws == nil
+                    ? Drift(
+                        of: scores.filter(\.isFinite), against: rules.pooled.calibration,
+                        kind: kind) : nil))
     }
 }

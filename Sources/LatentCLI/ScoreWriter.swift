@@ -26,12 +26,16 @@ struct ScoreWriter {
     private let components: [(name: String, kind: ScoreKind, sign: Double)]
     /// Whether the model has thresholds of groups, so that lines say which held.
     private let hasGroups: Bool
+    /// Whether files may differ in their draws, so that lines say how many there were.
+    private let hasDraws: Bool
 
     private static let schema = 1
     private var columns: [String] {
         ["path", "label", "score", "kind", "threshold", "threshold_kind"]
             + (hasGroups ? ["group"] : []) + ["p_value", "anomaly", "windows"]
-            + components.map(\.name) + ["error_code", "error_message"]
+            + (hasDraws ? ["draws"] : []) + components.map(\.name) + [
+                "error_code", "error_message",
+            ]
     }
 
     /// The names of the figures, and their sign beside the score of that kind.
@@ -45,9 +49,10 @@ struct ScoreWriter {
 
     init(
         _ output: StandardOutput, format: RowFormat, kind: ScoreKind, furtherViews: [String] = [],
-        hasGroups: Bool = false
+        hasGroups: Bool = false, hasDraws: Bool = false
     ) {
         self.hasGroups = hasGroups
+        self.hasDraws = hasDraws
         self.furtherViews = furtherViews
         self.output = output
         self.format = format
@@ -71,14 +76,16 @@ struct ScoreWriter {
         case .ndjson: break
         case .csv, .tsv: try separated(columns)
         case .table:
-            try output.line(Self.row("score", "threshold", "p", "verdict", "path"))
+            try output.line(row("score", "threshold", "p", draws: "draws", "verdict", "path"))
         }
     }
 
-    private static func row(
-        _ score: String, _ threshold: String, _ p: String, _ verdict: String, _ path: String
+    private func row(
+        _ score: String, _ threshold: String, _ p: String, draws: String, _ verdict: String,
+        _ path: String
     ) -> String {
-        "\(score.flushRight(12)) \(threshold.flushRight(12)) \(p.flushRight(8))  "
+        "\(score.flushRight(12)) \(threshold.flushRight(12)) \(p.flushRight(8)) "
+            + (hasDraws ? "\(draws.flushRight(6))  " : " ")
             + "\(verdict.flushLeft(8)) \(path.onOneLine)"
     }
 
@@ -114,6 +121,7 @@ struct ScoreWriter {
             line.add("p_value", pValue)
             line.add("anomaly", isAnomaly)
             line.add("windows", score.windowCount)
+            if hasDraws { line.add("draws", score.drawCount) }
             line.add("components", JSONLine(components))
             if !furtherViews.isEmpty {
                 var views = JSONLine()
@@ -132,16 +140,17 @@ struct ScoreWriter {
                 ] + (hasGroups ? [group] : []) + [
                     pValue.map { "\($0)" }, isAnomaly.map { "\($0)" },
                     "\(score.windowCount)",
-                ]
+                ] + (hasDraws ? ["\(score.drawCount)"] : [])
             try separated(
                 figures.map { $0 ?? "" } + components.map { $0.1.map { "\($0)" } ?? "" } + ["", ""])
         case .table:
             let digits = kind.digits
             try output.line(
-                Self.row(
+                row(
                     LatentCLI.format(value, digits: digits),
                     threshold.map { LatentCLI.format($0, digits: digits) } ?? "-",
                     pValue.map { LatentCLI.format($0, digits: 4) } ?? "-",
+                    draws: "\(score.drawCount)",
                     isAnomaly.map { $0 ? "ANOMALY" : "ok" } ?? "-", item.path))
         }
     }
@@ -159,7 +168,8 @@ struct ScoreWriter {
             fields[columns.count - 1] = error.message
             try separated(fields)
         case .table:
-            try output.line(Self.row("-", "-", "-", "ERROR", "\(item.path): \(error.message)"))
+            try output.line(
+                row("-", "-", "-", draws: "-", "ERROR", "\(item.path): \(error.message)"))
         }
     }
 

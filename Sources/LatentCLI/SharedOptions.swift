@@ -157,12 +157,13 @@ struct ScoringOptions: ParsableArguments {
     ///   - drawCount: L; nil takes as many as it was calibrated with
     ///   - requested: scores that are computed only when asked for, and are
     ///   - pause: seconds without a further file after which those that wait are scored
+    ///   - stopping: when a file has draws enough; nil takes all for each
     ///   - machine: where the work is done
     /// - Returns: the scorer, which stays on this thread
     /// - Throws: `LatentError` for labels or a device that are not there
     func scorer(
         of file: ModelFile, drawCount: Int? = nil, requested: Set<ScoreKind> = [],
-        pause: Double? = nil,
+        pause: Double? = nil, stopping: SequentialStopping? = nil,
         on machine: MachineOptions
     ) throws -> Scorer {
         let device = try machine.start()
@@ -170,6 +171,7 @@ struct ScoringOptions: ParsableArguments {
         configuration.seed = machine.seed
         configuration.batchSize = batch
         configuration.pause = pause
+        configuration.stopping = stopping
         configuration.readerCount = machine.readerCount
         configuration.assignments = try file.record.assignments(condition)
         configuration.requestedKinds = requested
