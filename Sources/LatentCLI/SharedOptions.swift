@@ -182,12 +182,14 @@ struct ScoringOptions: ParsableArguments {
 extension Domain: ExpressibleByArgument {}
 extension TrainingRequest.Purpose: ExpressibleByArgument {}
 extension LikelihoodKind: ExpressibleByArgument {
+    /// What each value is, for the help.
     public static var allValueDescriptions: [String: String] {
         summaries(of: Self.self, \.summary)
     }
 }
 
 extension ObjectiveKind: ExpressibleByArgument {
+    /// What each value is, for the help.
     public static var allValueDescriptions: [String: String] {
         summaries(of: Self.self, \.summary)
     }
@@ -201,6 +203,7 @@ extension Aggregate: ExpressibleByArgument {}
 extension LatentPath: ExpressibleByArgument {}
 extension WAVEncoding: ExpressibleByArgument {}
 extension VAEConfiguration.Architecture: ExpressibleByArgument {
+    /// What each value is, for the help.
     public static var allValueDescriptions: [String: String] {
         summaries(of: Self.self, \.summary)
     }
