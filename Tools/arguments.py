@@ -3,8 +3,10 @@
 import sys
 
 
-def divided():
-    """What comes before the first `--` of the command line, and what after it."""
+def divided(usual=()):
+    """What comes before the first `--` of the command line, and what after it; `usual` where there is none."""
     words = sys.argv[1:]
-    cut = words.index("--") if "--" in words else len(words)
+    if "--" not in words:
+        return words, list(usual)
+    cut = words.index("--")
     return words[:cut], words[cut + 1:]

@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 
+from arguments import divided
 import measured
 import numpy
 from PIL import Image, ImageDraw
@@ -43,10 +44,7 @@ def photo(index, side):
 
 
 def main():
-    arguments, options = sys.argv[1:], DEFAULTS
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided(DEFAULTS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, help="images, instead of those that are made")
     parser.add_argument("--files", type=int, default=1200)

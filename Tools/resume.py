@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+from arguments import divided
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
 DEFAULTS = ["--epochs", "12", "--channels", "16,32"]
@@ -26,10 +28,7 @@ def digest(path):
 
 
 def main():
-    arguments, options = sys.argv[1:], DEFAULTS
-    if "--" in arguments:
-        cut = arguments.index("--")
-        arguments, options = arguments[:cut], arguments[cut + 1:]
+    arguments, options = divided(DEFAULTS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--kills", type=int, default=10)

@@ -68,8 +68,6 @@ struct DirectionOptions: ParsableArguments {
         let inputs = try Inputs(
             [path], domain: file.record.preprocessing.domain,
             attributeNames: file.record.attributeNames(groupedBy: nil))
-        let items = Array(inputs)
-        // As of DATA: what is made by test files must not be trained on.
-        return items.contains { $0.split == "train" } ? items.filter { $0.split == "train" } : items
+        return Array(inputs).toTrainOn
     }
 }

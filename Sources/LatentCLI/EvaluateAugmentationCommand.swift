@@ -198,7 +198,6 @@ struct AugmentationCommand: ParsableCommand {
             console.clear()
             try writer.write($0)
         }
-        console.clear()
         for omission in evaluation.omissions { console.note(omission) }
         if let report {
             let names = try evaluation.writeSheets(to: report, pairs: pairs, overwrite: force)

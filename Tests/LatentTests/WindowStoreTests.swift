@@ -511,10 +511,10 @@ extension WindowStoreTests {
         func folder(_ environment: [String: String]) -> String? {
             CachePolicy.folder(ofUser: environment)
         }
-        #expect(folder(["XDG_CACHE_HOME": "/big", "HOME": "/home/me"]) == "/big")
+        #expect(folder(["XDG_CACHE_HOME": "/big", "HOME": "/mine"]) == "/big")
         // A relative path is to be ignored, as is an empty one.
         for value in ["", "big"] {
-            #expect(folder(["XDG_CACHE_HOME": value, "HOME": "/home/me"]) == "/home/me/.cache")
+            #expect(folder(["XDG_CACHE_HOME": value, "HOME": "/mine"]) == "/mine/.cache")
         }
         #expect(folder([:]) == nil && folder(["HOME": ""]) == nil)
     }

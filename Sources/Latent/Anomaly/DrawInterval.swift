@@ -21,10 +21,7 @@ struct DrawInterval: Equatable {
             high = aggregate(zip(values, halves).map { $0 + $1 })
             return
         }
-        let ofFile = (0..<(draws.first?.count ?? 0)).map { draw in
-            draws.reduce(0) { $0 + $1[draw] } / Double(draws.count)
-        }
-        let half = factor * ofFile.meanAndDeviation.deviation
+        let half = factor * draws.columnMeans.meanAndDeviation.deviation
         let value = aggregate(values)
         (low, high) = (value - half, value + half)
     }

@@ -52,7 +52,7 @@ public enum Aggregate: String, Codable, Sendable, CaseIterable {
     public func callAsFunction(_ values: [Double]) -> Double {
         switch self {
         case .mean:
-            return values.reduce(0, +) / Double(values.count)
+            return values.mean
         case .max:
             return values.max() ?? 0
         case .topTenth: return Self.meanOfLargest(values, share: 10)

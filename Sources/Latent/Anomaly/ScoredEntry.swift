@@ -58,11 +58,7 @@ struct ScoredEntry {
     /// What a figure is the mean of, of each window the draws so far, of several members their mean.
     func draws(of figure: DrawRounds.Figure) -> [[Double]] {
         drawn[figure.view].map { members in
-            let values = members.map { $0.draws.values(of: figure.drawn) }
-            guard values.count > 1 else { return values.first ?? [] }
-            return values[0].indices.map { draw in
-                values.reduce(0) { $0 + $1[draw] } / Double(values.count)
-            }
+            members.map { $0.draws.values(of: figure.drawn) }.columnMeans
         }
     }
 

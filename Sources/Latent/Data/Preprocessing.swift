@@ -263,5 +263,5 @@ public struct ItemWindows: Sendable {
     }
 
     /// Memory of the features.
-    var byteCount: Int { map.values.count * 4 }
+    var byteCount: Int { map.byteCount }
 }

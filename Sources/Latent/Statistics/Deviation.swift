@@ -9,3 +9,12 @@ extension [Double] {
         return (mean, (squares / Double(count - 1)).squareRoot())
     }
 }
+
+extension [[Double]] {
+    /// The mean of each column over rows of one length; empty without rows.
+    var columnMeans: [Double] {
+        (first ?? []).indices.map { column in
+            reduce(0) { $0 + $1[column] } / Double(count)
+        }
+    }
+}

@@ -195,7 +195,7 @@ package final class Trainer {
         }
         // The mean of the last epochs: one alone says little when they are short.
         epochSeconds = epochSeconds.suffix(19) + [Date().timeIntervalSince(startedAt)]
-        let typical = epochSeconds.reduce(0, +) / Double(epochSeconds.count)
+        let typical = epochSeconds.mean
         observer.onEvent(
             .epoch(
                 record, of: state.history.count - state.epoch + epochs, isBest: isBest,
