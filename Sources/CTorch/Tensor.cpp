@@ -62,6 +62,8 @@ LTStatus LTConfigureThreads(int32_t count) {
     return guarded([&] {
         at::globalContext().setFlushDenormal(true);
         at::set_num_threads(count);
+        // What it was set to is found out on the first question, and is another thread's by then.
+        (void)at::get_num_threads();
 #if defined(__GLIBC__)
         // What a step frees the next one takes: given back to the kernel in between, each page would
         // be mapped and cleared anew, which takes longer than the arithmetic of small networks.
@@ -76,6 +78,8 @@ int32_t LTThreadCount(void) { return at::get_num_threads(); }
 
 void LTSerializeThisThread(void) {
     at::globalContext().setFlushDenormal(true);
+    // What libtorch's libraries divide among OpenMP's threads by themselves.
+    at::set_num_threads(1);
     // Lives as long as the thread: at::parallel_for then believes to be inside a parallel region.
     thread_local c10::ParallelGuard guard(true);
     (void)guard;
@@ -199,6 +203,22 @@ LTStatus LTTensorGradient(const LTTensor *tensor, LTTensor **out) {
 
 LTStatus LTTensorClearGradient(LTTensor *tensor) {
     return guarded([&] { tensor->value.mutable_grad() = at::Tensor(); });
+}
+
+LTStatus LTMoveGradients(LTTensor *const *others, LTTensor *const *leaves, size_t count) {
+    return guarded([&] {
+        c10::NoGradGuard off;
+        for (size_t i = 0; i < count; ++i) {
+            auto &from = others[i]->value.mutable_grad();
+            auto &to = leaves[i]->value.mutable_grad();
+            if (from.defined() && to.defined()) {
+                to.add_(from);
+            } else if (from.defined()) {
+                to = from;
+            }
+            from = at::Tensor();
+        }
+    });
 }
 
 LTStatus LTTensorDetach(const LTTensor *tensor, LTTensor **out) {

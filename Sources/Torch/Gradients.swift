@@ -19,6 +19,14 @@ extension Tensor {
     /// Forgets the gradient of a leaf.
     public func clearGradient() throws(TorchError) { try check(LTTensorClearGradient(handle)) }
 
+    /// Adds the gradients of leaves, where they have some, to those of as many others, and forgets them.
+    public static func moveGradients(
+        of leaves: [Tensor], to others: [Tensor]
+    ) throws(TorchError) {
+        let count = min(leaves.count, others.count)
+        try check(LTMoveGradients(leaves.map(\.handle), others.map(\.handle), count))
+    }
+
     /// The same elements, cut off from autograd.
     public func detached() throws(TorchError) -> Tensor {
         try Self.make { LTTensorDetach(handle, $0) }

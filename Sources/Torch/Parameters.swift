@@ -16,6 +16,8 @@ public final class Parameters {
     /// Where the parameters live.
     public let device: Device
     private var generator: Generator
+    /// What the parameters have their numbers in common with; nil where they have their own.
+    private let original: Parameters?
 
     /// Makes an empty store.
     ///
@@ -26,6 +28,18 @@ public final class Parameters {
     public init(device: Device, generator: Generator) {
         self.device = device
         self.generator = generator
+        original = nil
+    }
+
+    /// Makes an empty store whose parameters will be the same numbers in memory as those of another one,
+    /// with gradients of their own.
+    ///
+    /// For several threads that work out gradients of one model: what is written to the numbers of either is
+    /// written to both, which nobody may do meanwhile.
+    public init(sharing original: Parameters) {
+        device = original.device
+        generator = original.generator
+        self.original = original
     }
 
     /// A place in the tree of paths.
@@ -45,8 +59,13 @@ public final class Parameters {
         ) throws(TorchError) -> Tensor {
             let path = self[name].prefix
             precondition(!store.entries.contains { $0.path == path }, "\(path) exists already")
-            let values = initial(shape.reduce(1, *), &store.generator)
-            let tensor = try Tensor(values, shape: shape).to(store.device)
+            let tensor: Tensor
+            if let shared = store.original?.entries.first(where: { $0.path == path }) {
+                tensor = try shared.tensor.detached()
+            } else {
+                let values = initial(shape.reduce(1, *), &store.generator)
+                tensor = try Tensor(values, shape: shape).to(store.device)
+            }
             try tensor.requireGradient()
             store.entries.append(Entry(path: path, tensor: tensor))
             return tensor

@@ -390,4 +390,33 @@ struct PlantedAnomalies {
         let area = Double(wins) / Double(odd.count * normal.count)
         #expect(area >= 0.9, "AUROC \(area)")
     }
+
+    @Test(
+        "scores are the same to the last bit for any number of threads",
+        arguments: [[], ["--batch", "7"], ["--stop-early", "0.2"], ["--score", "regret"]])
+    func threads(flags: [String]) throws {
+        let path = try TrainedModels.images().path
+        let runs = try ["1", "2", "3"].map {
+            try Tool.run(
+                ["score", "-q", "-m", path, TrainedModels.shapes, "--threads", $0] + flags)
+        }
+        #expect(runs[0].status == 0 && runs[0].lines.count == 120, "\(runs[0].errors)")
+        #expect(runs.allSatisfy { $0.output == runs[0].output })
+    }
+
+    @Test("windows of one image are divided among threads too")
+    func threadsOfPatches() throws {
+        let trained = try TrainedModels.Trained(
+            on: TrainedModels.shapes,
+            TrainedModels.tiny
+                + ["--windows", "grid", "--size", "12", "--calibration", "0.2"])
+        let runs = try ["1", "2"].map {
+            try Tool.run(
+                "score", "-q", "-m", trained.path, TrainedModels.shapes, "--threads", $0, "--batch",
+                "5")
+        }
+        #expect(runs[0].status == 0 && runs[0].lines.count == 120, "\(runs[0].errors)")
+        #expect(try (object(runs[0].lines[0])["windows"] as? Int ?? 0) > 1)
+        #expect(runs[0].output == runs[1].output)
+    }
 }

@@ -30,7 +30,7 @@ const char *_Nonnull LTVersion(void);
 /// and on the threads it starts from now on (denormals cost up to 100x on x86).
 LTStatus LTConfigureThreads(int32_t count);
 int32_t LTThreadCount(void);
-/// Makes operations of the calling thread serial: for threads that decode files ahead.
+/// Makes operations of the calling thread serial: for threads beside others that do the same.
 void LTSerializeThisThread(void);
 bool LTDeviceIsAvailable(const char *_Nonnull device);
 LTStatus LTUseDeterministicAlgorithms(void);
@@ -65,6 +65,9 @@ LTStatus LTTensorBackward(LTIn tensor);
 /// Writes null where the tensor has no gradient.
 LTStatus LTTensorGradient(LTIn tensor, LTOut out);
 LTStatus LTTensorClearGradient(LTTensor *_Nonnull tensor);
+/// Adds the gradients of other leaves, where they have some, to those of `leaves`, and takes them away.
+LTStatus LTMoveGradients(LTTensor *_Nonnull const *_Nonnull others,
+                         LTTensor *_Nonnull const *_Nonnull leaves, size_t count);
 LTStatus LTTensorDetach(LTIn tensor, LTOut out);
 
 // Elementwise

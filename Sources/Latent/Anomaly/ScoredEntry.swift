@@ -2,6 +2,8 @@
 struct ScoredEntry {
     let item: Item
     let content: Result<ReadItem.Content, ItemFailed>
+    /// The group of items whose windows may be in a batch with its own.
+    let group: Int
     /// The draws of this round.
     private(set) var draws: Range<Int>
     /// For each view the figures of the windows that were taken, by all draws so far.
@@ -13,8 +15,9 @@ struct ScoredEntry {
     /// Whether it has no further rounds.
     private(set) var isSettled = false
 
-    init(_ read: ReadItem, draws: Range<Int>) {
+    init(_ read: ReadItem, group: Int, draws: Range<Int>) {
         item = read.item
+        self.group = group
         content = read.content
         self.draws = draws
         let viewCount = (try? content.get())?.views.count ?? 0

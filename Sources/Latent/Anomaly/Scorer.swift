@@ -58,13 +58,14 @@ public final class Scorer {
         public init(drawCount: Int) { self.drawCount = drawCount }
     }
 
-    private let views: [DetectorView]
+    private let lanes: ScoringLanes
     private let ensemble: Ensemble?
-    private let requested: RequestedScores
     private let rounds: DrawRounds?
     private let configuration: Configuration
 
-    /// Makes a scorer from a model file; the model stays on the calling thread.
+    private var views: [DetectorView] { lanes.views }
+
+    /// Makes a scorer from a model file; on the processor each thread has its own model.
     ///
     /// - Throws: ``LatentError`` `.model` for a file whose parts do not fit together, `.usage` for a
     ///   requested score that the model does not have, or one by which no verdict is certain early
@@ -73,31 +74,36 @@ public final class Scorer {
     ) throws {
         var configuration = configuration
         configuration.regretStepCount = file.record.regretSteps
+        let count = device == .cpu ? ScoringLanes.count(of: file) : 1
         try self.init(
-            try file.views(on: device), ensemble: file.record.ensemble,
-            configuration: configuration)
+            try (0..<count).map { _ in try file.views(on: device) },
+            ensemble: file.record.ensemble, configuration: configuration)
     }
 
-    /// Makes a scorer of at least one view.
-    init(
+    /// Makes a scorer of at least one view, on the calling thread.
+    convenience init(
         _ views: [DetectorView], ensemble: Ensemble? = nil, configuration: Configuration
     ) throws(LatentError) {
-        requested = try RequestedScores(
-            configuration.requestedKinds, of: views[0].model.configuration,
-            regretStepCount: configuration.regretStepCount)
+        try self.init([views], ensemble: ensemble, configuration: configuration)
+    }
+
+    /// Makes a scorer of the same views for each of its threads.
+    private init(
+        _ copies: [[DetectorView]], ensemble: Ensemble?, configuration: Configuration
+    ) throws(LatentError) {
         rounds =
             if let stopping = configuration.stopping {
                 try DrawRounds(
                     stopping, ensemble: ensemble, drawCount: configuration.drawCount)
             } else { nil }
-        self.views = views
+        lanes = try ScoringLanes(copies, configuration: configuration, rounds: rounds)
         self.ensemble = ensemble
         self.configuration = configuration
     }
 
     /// Scores items and hands each result on in the order of the items.
     ///
-    /// At most a few batches of windows are in memory, whatever the number of items.
+    /// At most a few batches of windows for each thread are in memory, whatever the number of items.
     ///
     /// - Parameters:
     ///   - items: consumed lazily, on reader threads
@@ -111,26 +117,31 @@ public final class Scorer {
             preprocessings: views.map(\.preprocessing),
             conditioning: views.first?.model.configuration.conditioning,
             assignments: configuration.assignments
-        )(items, threadCount: configuration.readerCount, capacity: 2 * configuration.batchSize)
+        )(
+            items, threadCount: configuration.readerCount,
+            capacity: (lanes.size + 1) * configuration.batchSize)
         var waiting: [ScoredEntry] = []
+        var itemCount = 0
         var isAtEnd = false
-        var leftOfGroup = 0
         while !isAtEnd || !waiting.isEmpty {
             var isPaused = false
-            if leftOfGroup == 0, waiting.isEmpty { leftOfGroup = configuration.batchSize }
-            while !isAtEnd, !isPaused, leftOfGroup > 0,
-                waiting.reduce(0, { $0 + $1.windowsLeft }) < configuration.batchSize * views.count
-            {
+            while !isAtEnd, !isPaused, wantsItem(after: itemCount, waiting) {
                 switch reader.next(within: waiting.isEmpty ? nil : configuration.pause) {
                 case .result(let read):
-                    let draws = rounds?.first(for: read.item) ?? 0..<configuration.drawCount
-                    waiting.append(ScoredEntry(read, draws: draws))
-                    leftOfGroup -= 1
+                    waiting.append(
+                        ScoredEntry(
+                            read, group: itemCount / configuration.batchSize,
+                            draws: rounds?.first(for: read.item) ?? 0..<configuration.drawCount))
+                    itemCount += 1
                 case .pause: isPaused = true
                 case .end: isAtEnd = true
                 }
             }
-            for view in views.indices { try evaluateBatch(of: &waiting, view: view) }
+            let openGroup = isAtEnd || isPaused ? nil : itemCount / configuration.batchSize
+            let batches = takeBatches(of: &waiting, openGroup: openGroup)
+            for (batch, result) in zip(batches, try lanes.results(of: batches)) {
+                put(result, of: batch, into: &waiting)
+            }
             for index in waiting.indices { endRound(of: &waiting[index]) }
             let done = waiting.prefix { $0.windowsLeft == 0 }.count
             for entry in waiting.prefix(done) {
@@ -140,83 +151,95 @@ public final class Scorer {
         }
     }
 
-    /// Takes a batch of a view's windows from the front of the queue and adds their figures.
-    private func evaluateBatch(of waiting: inout [ScoredEntry], view: Int) throws {
-        let model = views[view].model
-        var values: [Float] = []
-        var keys: [WindowKey] = []
-        var places: [(entry: Int, window: Int)] = []
-        var codes: [[Int]] = []
-        var round: Range<Int>?
-        for index in waiting.indices {
-            guard case .success(let content) = waiting[index].content else { continue }
-            let take = min(
-                waiting[index].windowsLeft(view), configuration.batchSize - places.count)
-            guard take > 0, round == nil || round == waiting[index].draws else { continue }
-            round = waiting[index].draws
-            let first = waiting[index].windowsTaken[view]
-            values += content.views[view].values(first..<first + take)
-            for window in first..<first + take {
-                keys.append(WindowKey(hash: content.views[view].hash, window: window))
-                places.append((index, window))
-                codes.append(content.codes)
-            }
-            waiting[index].windowsTaken[view] += take
+    /// Whether a further item is needed before batches are taken.
+    ///
+    /// With rounds, what a batch has depends on what is known of its group: a group that is not whole is
+    /// then read as far as its next batch needs, however many threads wait.
+    private func wantsItem(after itemCount: Int, _ waiting: [ScoredEntry]) -> Bool {
+        let batch = configuration.batchSize * views.count
+        if rounds != nil, itemCount % configuration.batchSize > 0 {
+            let open = itemCount / configuration.batchSize
+            let left = waiting.reduce(0) { $0 + ($1.group == open ? $1.windowsLeft : 0) }
+            return left < batch
         }
-        guard let round else { return }
-        let x = try model.batch(values)
-        let condition = try model.condition(codes)
-        var scores: [[ScoreKind: [Double]]] = []
-        for (index, member) in views[view].members.enumerated() {
-            let earlier =
-                round.lowerBound == 0
-                ? nil
-                : try VAE.Statistics(
-                    joining: places.map { waiting[$0.entry].drawn[view][$0.window][index] })
-            let (ofMember, statistics) = try self.scores(
-                of: x, condition: condition, by: member, isOfFirstView: view == 0, draws: round,
-                after: earlier
-            ) { window, draws in
-                self.noise(of: keys[window], draws: draws, view: view, member: index)
-            }
-            scores.append(ofMember)
-            guard rounds?.next(after: round.upperBound) != nil else { continue }
-            for (row, place) in places.enumerated() {
-                waiting[place.entry].keep(
-                    VAE.Statistics.Row(statistics: statistics, index: row), view: view,
-                    window: place.window, member: index)
-            }
-        }
-        for (kind, values) in DetectorView.mean(scores) {
-            for (value, place) in zip(values, places) {
-                waiting[place.entry].set(value, kind, view: view, window: place.window)
-            }
-        }
+        return waiting.reduce(0) { $0 + $1.windowsLeft } < batch * lanes.size
     }
 
-    /// What a member makes of a batch of windows, by kind, [B] each, and of which draws.
+    /// Takes batches from the front of each group: all that are full, and of a group that is whole what
+    /// remains; with rounds one of each view.
     ///
-    /// After earlier draws only what further ones change is computed.
-    private func scores(
-        of x: Tensor, condition: Tensor?, by member: DetectorView.Member, isOfFirstView: Bool,
-        draws: Range<Int>, after earlier: VAE.Statistics?,
-        noise: @escaping (_ window: Int, _ draws: Range<Int>) -> [Float]
-    ) throws -> ([ScoreKind: [Double]], VAE.Statistics) {
-        let model = member.model
-        var statistics = try model.statistics(
-            of: x, condition: condition, drawCount: draws.count
-        ) { noise($0, $1.lowerBound + draws.lowerBound..<$1.upperBound + draws.lowerBound) }
-        if let earlier { statistics = try earlier.appending(statistics) }
-        var scores = statistics.scores
-        let windows = try ScoredWindows(x, statistics, shape: model.configuration.window)
-        scores.merge(try member.fitted.values(of: windows, onlyDrawn: earlier != nil)) { $1 }
-        if isOfFirstView, earlier == nil {
-            let batch = ScoredBatch(
-                model: model, x: x, condition: condition, drawCount: configuration.drawCount,
-                noise: noise, statistics: statistics)
-            scores.merge(try requested.values(of: batch)) { $1 }
+    /// They are the same whatever is scored beside the group, and by how many threads.
+    private func takeBatches(
+        of waiting: inout [ScoredEntry], openGroup: Int?
+    ) -> [ScoringBatch] {
+        var batches: [ScoringBatch] = []
+        var start = 0
+        while start < waiting.count {
+            let group = waiting[start].group
+            let end = waiting[start...].firstIndex { $0.group != group } ?? waiting.count
+            for view in views.indices {
+                var left = waiting[start..<end].reduce(0) { $0 + $1.windowsLeft(view) }
+                let least = group == openGroup && rounds == nil ? configuration.batchSize : 1
+                while left >= least {
+                    guard let batch = takeBatch(of: &waiting, start..<end, view: view) else {
+                        break
+                    }
+                    batches.append(batch)
+                    left -= batch.places.count
+                    if rounds != nil { break }
+                }
+            }
+            start = end
         }
-        return (scores, statistics)
+        return batches
+    }
+
+    /// Takes a batch of a view's windows, all for the same draws, from the front of some entries.
+    private func takeBatch(
+        of waiting: inout [ScoredEntry], _ entries: Range<Int>, view: Int
+    ) -> ScoringBatch? {
+        var batch: ScoringBatch?
+        for index in entries {
+            guard case .success(let content) = waiting[index].content else { continue }
+            let draws = waiting[index].draws
+            let take = min(
+                waiting[index].windowsLeft(view),
+                configuration.batchSize - (batch?.places.count ?? 0))
+            guard take > 0, batch.map({ $0.draws == draws }) ?? true else { continue }
+            var taken = batch ?? ScoringBatch(view: view, draws: draws)
+            let first = waiting[index].windowsTaken[view]
+            taken.values += content.views[view].values(first..<first + take)
+            for window in first..<first + take {
+                taken.keys.append(
+                    ScoringBatch.Key(hash: content.views[view].hash, window: window))
+                taken.places.append((index, window))
+                taken.codes.append(content.codes)
+                if draws.lowerBound > 0 {
+                    taken.earlier.append(waiting[index].drawn[view][window])
+                }
+            }
+            waiting[index].windowsTaken[view] += take
+            batch = taken
+        }
+        return batch
+    }
+
+    /// Adds what was found of a batch to the items that its windows are of.
+    private func put(
+        _ result: ScoringBatch.Result, of batch: ScoringBatch, into waiting: inout [ScoredEntry]
+    ) {
+        for (member, statistics) in result.kept.enumerated() {
+            for (row, place) in batch.places.enumerated() {
+                waiting[place.entry].keep(
+                    VAE.Statistics.Row(statistics: statistics, index: row), view: batch.view,
+                    window: place.window, member: member)
+            }
+        }
+        for (kind, values) in result.scores {
+            for (value, place) in zip(values, batch.places) {
+                waiting[place.entry].set(value, kind, view: batch.view, window: place.window)
+            }
+        }
     }
 
     /// Gives an item whose round is over its next one, unless its verdict is certain.
@@ -231,29 +254,6 @@ public final class Scorer {
             windows: { (entry.figures[$0.view][$0.kind] ?? [], entry.draws(of: $0)) },
             views: views.map(\.aggregate))
         entry.begin(isCertain ? nil : next)
-    }
-
-    /// What the noise of a window is keyed by.
-    private struct WindowKey {
-        let hash: ContentHash
-        let window: Int
-    }
-
-    /// The noise of some draws of a window, [draws, D].
-    private func noise(
-        of key: WindowKey, draws: Range<Int>, view: Int, member: Int
-    ) -> [Float] {
-        var noise: [Float] = []
-        for draw in draws {
-            // Views and members have draws of their own; those of the first do not depend on there
-            // being others.
-            var generator = Generator(
-                seed: configuration.seed,
-                Stream.scoring.rawValue &+ UInt64(view) << 32 &+ UInt64(member) << 48,
-                key.hash.word, UInt64(key.window), UInt64(draw))
-            noise += generator.normals(views[view].model.noiseCount)
-        }
-        return noise
     }
 
     /// The scores of an item by the draws so far, of each view.

@@ -49,15 +49,22 @@ struct LatentDensity: Sendable, Equatable {
         guard groupCount * dimensions * (dimensions + 1) <= Self.valueLimit else { return nil }
         var rows = [[Int]](repeating: [], count: groupCount)
         for (row, group) in latents.groups.enumerated() { rows[group].append(row) }
-        mixtures = try withoutGradients {
-            let expected = try Self.pooledCovariance(of: members, groups: rows)
-            return try rows.enumerated().map { group, rows in
-                guard !rows.isEmpty else { return nil }
-                var generator = Generator(
-                    seed: seed, Stream.latentDensity.rawValue, UInt64(group))
-                return try Self.mixture(
-                    of: members.rows(rows), expected: expected, limit: Self.valueLimit / groupCount,
-                    using: &generator)
+        let expected = try withoutGradients {
+            try Self.pooledCovariance(of: members, groups: rows).floats()
+        }
+        let parts = try rows.map { try $0.isEmpty ? nil : members.rows($0).hosted() }
+        // The many small products of one group gain nothing from several threads.
+        mixtures = try Crew(size: min(groupCount, Runtime.threadCount)).map(
+            Array(parts.enumerated())
+        ) { _, part in
+            guard let member = part.element else { return nil }
+            var generator = Generator(
+                seed: seed, Stream.latentDensity.rawValue, UInt64(part.offset))
+            return try withoutGradients {
+                try Self.mixture(
+                    of: Posterior(member),
+                    expected: Tensor(expected, shape: [dimensions, dimensions]),
+                    limit: Self.valueLimit / groupCount, using: &generator)
             }
         }
     }
@@ -208,6 +215,26 @@ extension LatentDensity {
 }
 
 extension Posterior {
+    /// The numbers of a posterior, free to cross threads.
+    fileprivate struct Hosted: Sendable {
+        let mean, logVariance: HostTensor
+        let isPoint: Bool
+    }
+
+    fileprivate func hosted() throws -> Hosted {
+        func host(_ tensor: Tensor) throws -> HostTensor {
+            HostTensor(shape: tensor.shape, values: try tensor.floats())
+        }
+        return Hosted(mean: try host(mean), logVariance: try host(logVariance), isPoint: isPoint)
+    }
+
+    fileprivate init(_ hosted: Hosted) throws {
+        self.init(
+            mean: try Tensor(hosted.mean.values, shape: hosted.mean.shape),
+            logVariance: try Tensor(hosted.logVariance.values, shape: hosted.logVariance.shape),
+            isPoint: hosted.isPoint)
+    }
+
     /// Some of the rows.
     func rows(_ indices: [Int]) throws -> Posterior {
         Posterior(

@@ -32,11 +32,26 @@ public final class VAE {
     ///   - device: where the weights live and the work is done
     ///   - seed: equal seeds give equal weights
     /// - Throws: ``LatentError`` when the configuration is impossible
-    public init(_ configuration: VAEConfiguration, device: Device, seed: UInt64) throws {
+    public convenience init(
+        _ configuration: VAEConfiguration, device: Device, seed: UInt64
+    ) throws {
         try configuration.validate()
+        try self.init(
+            configuration,
+            Parameters(
+                device: device, generator: Generator(seed: seed, Stream.weights.rawValue)))
+    }
+
+    /// A model of the same weights in memory, with gradients of its own, for another thread.
+    func sharing() throws -> VAE {
+        let model = try VAE(configuration, Parameters(sharing: parameters))
+        (model.sharedLogScale, model.scoringPrecision) = (sharedLogScale, scoringPrecision)
+        return model
+    }
+
+    private init(_ configuration: VAEConfiguration, _ parameters: Parameters) throws {
         self.configuration = configuration
-        parameters = Parameters(
-            device: device, generator: Generator(seed: seed, Stream.weights.rawValue))
+        self.parameters = parameters
         family = configuration.likelihood.family
         latents = try configuration.objective.kind.objective(configuration.objective).latents(
             BuildingSite(configuration: configuration, root: parameters.root))

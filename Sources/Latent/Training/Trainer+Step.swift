@@ -13,57 +13,17 @@ extension Trainer {
                 &varied, window: job.model.window, seed: job.configuration.seed,
                 step: state.step)
         }
-        let x = try model.batch(varied.inputs ?? varied.values)
-        let target = try varied.inputs == nil ? x : model.batch(varied.values)
-        let condition = try model.condition(codes(batch, of: job.training))
-        let noise = try stepNoise(phase, batch: batch)
-        let reducer = BatchReducer(batchSize: Double(batch.wholeCount)) { value in
-            try self.job.team.sum([value])[0]
+        let rows = StepLoss.Rows(
+            values: varied.values, inputs: varied.inputs, codes: codes(batch, of: job.training),
+            noise: stepNoise(phase, batch: batch),
+            weights: job.configuration.balance == .weight
+                ? batch.items.map { job.training.balanceWeight($0) } : nil)
+        let figures = try job.team.sum(
+            slopes(of: rows, wholeCount: batch.wholeCount, phase, progress: progress))
+        guard figures[0].isFinite else {
+            try optimizer.clearGradients()
+            throw NotFinite(reason: "the loss is \(figures[0])")
         }
-        let weights =
-            job.configuration.balance == .weight
-            ? try Tensor(
-                batch.items.map { job.training.balanceWeight($0) }, shape: [batch.count]
-            ).to(model.device) : nil
-
-        let pass: TrainingPass
-        let loss: Tensor
-        switch phase {
-        case .bound:
-            let drawCount = objective.drawCount
-            let inference = try withBFloat16(job.configuration.precision == .bfloat16) {
-                try model.infer(x, condition: condition, noise: noise, drawCount: drawCount)
-            }
-            let repeated = drawCount == 1 ? target : try target.repeatedInterleaved(drawCount)
-            let likelihood = try model.optimalLikelihood(of: inference.output, for: repeated) {
-                let perWindow = try $0.reshaped([batch.count, -1]).mean(axes: [1])
-                let weighted = try weights.map { try perWindow * $0 } ?? perWindow
-                return try reducer.sum(weighted.sum().item()) / reducer.batchSize
-            }
-            pass = try trainingPass(
-                inference.layers, likelihood.logProbability(of: repeated),
-                drawCount: drawCount, progress: progress, weights: weights, reducer: reducer)
-            loss = try objective.loss(of: pass)
-        case .variance:
-            // Encoder and mean are done: only the variances get gradients.
-            let inference = try withoutGradients {
-                try model.infer(x, condition: condition, noise: noise)
-            }
-            let likelihood = try model.likelihood(of: inference.output, z: inference.z)
-            pass = try trainingPass(
-                inference.layers, likelihood.logProbability(of: target), drawCount: 1,
-                progress: 1, weights: weights, reducer: reducer)
-            loss = try pass.distortion() + pass.rate()
-        }
-        let (distortion, rate) = try withoutGradients {
-            (try pass.distortion().item(), try unweightedRate(pass).item())
-        }
-        let figures = try job.team.sum([
-            try loss.item(), distortion, rate,
-        ])
-        guard figures[0].isFinite else { throw NotFinite(reason: "the loss is \(figures[0])") }
-        // Of the size of one element, so that clipping and Adam's epsilon mean the same everywhere.
-        try (loss * (1 / Double(job.model.elementCount))).backward()
         try job.team.sumGradients(model.parameters.tensors(under: phase.paths))
         let norm = try optimizer.clipGradientNorm(maximum: job.configuration.gradientClip)
         guard norm.isFinite else {
@@ -80,33 +40,27 @@ extension Trainer {
         state.sums.rate += figures[2] * count
     }
 
-    private func trainingPass(
-        _ layers: [LatentLayer], _ reconstruction: Tensor, drawCount: Int, progress: Double,
-        weights: Tensor?, reducer: BatchReducer, isEvaluation: Bool = false
-    ) throws -> TrainingPass {
-        let configuration = job.configuration
-        return TrainingPass(
-            layers: layers, divergences: try layers.map { try $0.divergence() },
-            reconstruction: reconstruction, drawCount: drawCount,
-            klWeight: isEvaluation ? 1 : configuration.klWeight(at: progress),
-            freeNats: isEvaluation ? 0 : configuration.freeNats(at: progress),
-            progress: progress, windowCount: job.training.windowCount, weights: weights,
-            reducer: reducer
-        ) { [state, model] shape in
-            var generator = Generator(
-                seed: configuration.seed, Stream.priorNoise.rawValue,
-                isEvaluation ? .max : UInt64(state.step))
-            return try Tensor(generator.normals(shape.reduce(1, *)), shape: shape).to(model.device)
+    /// Gives the model the gradients of rows of a batch, and their share of its figures: loss, distortion
+    /// and rate.
+    private func slopes(
+        of rows: StepLoss.Rows, wholeCount: Int, _ phase: Phase, progress: Double
+    ) throws -> [Double] {
+        let loss = stepLoss(phase, progress: progress, step: state.step)
+        if let lanes, rows.count >= lanes.size * TrainingLanes.smallestShare {
+            return try lanes.slopes(of: rows, by: loss, to: model)
         }
+        return try loss(
+            of: rows, by: model,
+            reducer: BatchReducer(batchSize: Double(wholeCount)) { value in
+                try self.job.team.sum([value])[0]
+            }
+        ).values
     }
 
-    /// The KL term as it is, whatever the objective makes of it.
-    private func unweightedRate(_ pass: TrainingPass) throws -> Tensor {
-        var total = try Tensor.zeros(shape: [], device: model.device)
-        for divergence in pass.divergences {
-            total = try total + pass.mean(pass.meanOverDraws(divergence))
-        }
-        return total
+    private func stepLoss(_ phase: Phase, progress: Double, step: Int?) -> StepLoss {
+        StepLoss(
+            phase: phase, configuration: job.configuration, objective: objective,
+            progress: progress, step: step, windowCount: job.training.windowCount)
     }
 
     private func codes(_ batch: WindowBatch, of source: WindowSource) -> [[Int]] {
@@ -114,18 +68,15 @@ extension Trainer {
     }
 
     /// Noise of a step, [B·L, D]: that of the whole batch, of which a process takes its rows.
-    private func stepNoise(_ phase: Phase, batch: WindowBatch) throws -> Tensor {
+    private func stepNoise(_ phase: Phase, batch: WindowBatch) -> [Float] {
         var generator = Generator(
             seed: job.configuration.seed, Stream.trainingNoise.rawValue, UInt64(phase.rawValue),
             UInt64(state.step))
         let drawCount = phase == .bound ? objective.drawCount : 1
         let length = drawCount * model.noiseCount
-        var noise = generator.normals(batch.wholeCount * length)
-        if batch.count < batch.wholeCount {
-            noise = batch.positions.flatMap { noise[$0 * length..<($0 + 1) * length] }
-        }
-        return try Tensor(noise, shape: [batch.count * drawCount, model.noiseCount])
-            .to(model.device)
+        let noise = generator.normals(batch.wholeCount * length)
+        return batch.count < batch.wholeCount
+            ? batch.positions.flatMap { noise[$0 * length..<($0 + 1) * length] } : noise
     }
 
     // MARK: Evaluation
@@ -155,6 +106,7 @@ extension Trainer {
             let pass = job.heldOut.batches(
                 shuffledBy: nil, batchSize: job.configuration.batchSize, team: team)
             let drawCount = phase == .bound ? objective.drawCount : 1
+            let measure = stepLoss(phase, progress: 1, step: nil)
             let sharesScale = phase == .bound && job.model.likelihood.family.hasSharedScale
             while let batch = try pass.next() {
                 guard batch.count > 0 else {
@@ -173,11 +125,12 @@ extension Trainer {
                         try team.sum([$0.mean().item() * Double(batch.count)])[0]
                             / Double(batch.wholeCount)
                     } : try model.likelihood(of: inference.output, z: inference.z)
-                let figures = try trainingPass(
-                    inference.layers, likelihood.logProbability(of: target),
-                    drawCount: drawCount, progress: 1, weights: nil,
-                    reducer: BatchReducer(batchSize: Double(batch.count)) { $0 },
-                    isEvaluation: true)
+                let figures = measure.pass(
+                    inference.layers,
+                    divergences: try inference.layers.map { try $0.divergence() },
+                    likelihood: try likelihood.logProbability(of: target), drawCount: drawCount,
+                    weights: nil, reducer: BatchReducer(batchSize: Double(batch.count)) { $0 },
+                    device: model.device)
                 let size = Double(batch.count)
                 loss +=
                     size

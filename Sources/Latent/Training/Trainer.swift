@@ -76,6 +76,8 @@ package final class Trainer {
     private var lastCheckpoint = Date()
     private var epochSeconds: [Double] = []
     private var health: HealthMonitor
+    /// Threads that divide each batch among them; nil where one does it all.
+    let lanes: TrainingLanes?
 
     init(_ job: Job, device: Device, observer: Observer) throws {
         self.job = job
@@ -85,6 +87,9 @@ package final class Trainer {
         health = HealthMonitor(
             job.model, training: job.configuration, windowCount: job.training.windowCount,
             weightCount: model.parameters.entries.reduce(0) { $0 + $1.tensor.count })
+        lanes =
+            device == .cpu && job.team.size == 1 && !objective.couplesWindows
+            ? try TrainingLanes(of: model, batchSize: job.configuration.batchSize) : nil
         (optimizer, average) = try Self.fitting(.bound, model, job.configuration)
     }
 

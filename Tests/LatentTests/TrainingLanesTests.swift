@@ -1,0 +1,133 @@
+import Testing
+import Torch
+
+@testable import Latent
+
+@Suite("Threads that divide a batch") struct TrainingLanesTests {
+    private struct Case: Sendable, CustomTestStringConvertible {
+        let name: String
+        var likelihood = LikelihoodKind.gaussian
+        var objective = ObjectiveKind.vae
+        var layerCount = 1
+        var isWeighted = false
+        var freeNats = 0.0
+        var phase = Trainer.Phase.bound
+
+        var testDescription: String { name }
+    }
+
+    private static let cases = [
+        Case(name: "a scale of the whole batch"),
+        Case(name: "no such scale", likelihood: .bernoulli),
+        Case(name: "weights of classes", isWeighted: true),
+        Case(name: "free nats of the whole batch", freeNats: 0.5),
+        Case(name: "several draws", objective: .iwae),
+        Case(name: "a prior of pseudo-inputs", objective: .vamp),
+        Case(name: "several layers", layerCount: 2),
+        Case(name: "variances alone", likelihood: .gaussianPerElement, phase: .variance),
+    ]
+
+    private static func model(_ test: Case) throws -> VAE {
+        var configuration = VAEConfiguration.tiny(
+            architecture: test.layerCount > 1 ? .resnet : .mlp,
+            widths: test.layerCount > 1 ? [8, 8] : [12], likelihood: test.likelihood)
+        configuration.objective = ObjectiveConfiguration(test.objective)
+        configuration.objective.componentCount = 5
+        configuration.objective.drawCount = 3
+        configuration.layerCount = test.layerCount
+        let model = try VAE(configuration, device: .cpu, seed: 3)
+        model.sharedLogScale = -2
+        return model
+    }
+
+    private static func loss(_ test: Case, of model: VAE) -> StepLoss {
+        var configuration = TrainingConfiguration(
+            windowCount: 67, batchSize: 67, epochCount: 1, patience: 0)
+        configuration.precision = .float32
+        configuration.freeNats = test.freeNats
+        let objective = model.configuration.objective
+        return StepLoss(
+            phase: test.phase, configuration: configuration,
+            objective: objective.kind.objective(objective), progress: 0.5, step: 7, windowCount: 67)
+    }
+
+    private static func rows(_ test: Case, of model: VAE) -> StepLoss.Rows {
+        var generator = Generator(seed: 11, 1)
+        let count = 67
+        let drawCount =
+            test.phase == .bound && test.objective == .iwae
+            ? model.configuration.objective.drawCount : 1
+        return StepLoss.Rows(
+            values: (0..<count * model.configuration.elementCount).map { _ in generator.uniform() },
+            inputs: nil, codes: [[Int]](repeating: [], count: count),
+            noise: generator.normals(count * drawCount * model.noiseCount),
+            weights: test.isWeighted ? (0..<count).map { $0 % 2 == 0 ? 0.5 : 1.5 } : nil)
+    }
+
+    @Test("figures and gradients are those of one thread", arguments: cases, [2, 3])
+    private func gradients(test: Case, size: Int) throws {
+        let (model, other) = (try Self.model(test), try Self.model(test))
+        let loss = Self.loss(test, of: model)
+        let rows = Self.rows(test, of: model)
+        let expected = try loss(of: rows, by: other, reducer: BatchReducer(batchSize: 67) { $0 })
+            .values
+        let lanes = try TrainingLanes(of: model, size: size)
+        // Twice: what the first left behind would count again.
+        for _ in 0..<2 {
+            let parameters = model.parameters.tensors(under: test.phase.paths)
+            for tensor in parameters { try tensor.clearGradient() }
+            let found = try lanes.slopes(of: rows, by: loss, to: model)
+            for (found, expected) in zip(found, expected) {
+                #expect(abs(found - expected) <= 1e-4 * max(1, abs(expected)))
+            }
+            var gradientCount = 0
+            let others = other.parameters.tensors(under: test.phase.paths)
+            for (tensor, other) in zip(parameters, others) {
+                let gradient = try tensor.gradient()?.floats()
+                let expected = try other.gradient()?.floats()
+                #expect((gradient == nil) == (expected == nil))
+                let largest = expected?.map(abs).max() ?? 0
+                for (found, expected) in zip(gradient ?? [], expected ?? []) {
+                    #expect(abs(found - expected) <= 1e-4 * max(largest, 1e-3))
+                    gradientCount += 1
+                }
+            }
+            #expect(gradientCount > 0)
+        }
+    }
+
+    @Test("threads see weights that were written between steps")
+    func sharedWeights() throws {
+        let test = Self.cases[0]
+        let model = try Self.model(test)
+        let (loss, rows) = (Self.loss(test, of: model), Self.rows(test, of: model))
+        let lanes = try TrainingLanes(of: model, size: 2)
+        let before = try lanes.slopes(of: rows, by: loss, to: model)
+        for entry in model.parameters.entries {
+            try entry.tensor.clearGradient()
+            try entry.tensor.assign(entry.tensor.detached() * 0.5)
+        }
+        let found = try lanes.slopes(of: rows, by: loss, to: model)
+        let expected = try loss(of: rows, by: model, reducer: BatchReducer(batchSize: 67) { $0 })
+            .values
+        #expect(abs(found[0] - expected[0]) <= 1e-4 * abs(expected[0]))
+        #expect(abs(found[0] - before[0]) > 1e-2 * abs(before[0]))
+    }
+
+    @Test("numbers that overflow are no error of a thread")
+    func overflow() throws {
+        let test = Self.cases[0]
+        let model = try Self.model(test)
+        var rows = Self.rows(test, of: model)
+        rows.values[3] = .nan
+        let found = try TrainingLanes(of: model, size: 2).slopes(
+            of: rows, by: Self.loss(test, of: model), to: model)
+        #expect(!found[0].isFinite)
+    }
+
+    @Test("a batch of too few windows for two threads is one thread's")
+    func small() throws {
+        let model = try Self.model(Self.cases[0])
+        #expect(try TrainingLanes(of: model, batchSize: 31) == nil)
+    }
+}
