@@ -26,7 +26,8 @@ public struct ItemScore: Sendable {
 /// for matrix products differ at their edges. Items are therefore scored in groups of as many items
 /// as a batch has windows, counted from the first, and no batch has windows of two groups: whoever
 /// scores whole groups in the same order computes the same to the last bit. ``Shard`` divides by
-/// them.
+/// them. On the processor each thread scores whole batches by operations that are serial, so that their
+/// number changes nothing, but where models of their own would be too large (``ScoringLanes``).
 ///
 /// With ``SequentialStopping`` a batch has the windows of one round of draws, of one group as well. Where
 /// a file is at the edge of certainty, that rounding may decide whether it has another round.
