@@ -22,10 +22,9 @@ import Torch
 
     private static let window = WindowShape(channelCount: 1, height: 12, width: 10)
 
-    private func batch(_ values: [Float], positions: [Int]) -> WindowBatch {
-        WindowBatch(
-            values: values, inputs: nil, count: positions.count, wholeCount: 100,
-            positions: positions, items: positions, keys: positions.map { (UInt64($0), 0) })
+    private func batch(_ values: [Float], positions: [Int]) -> StepLoss.Rows {
+        StepLoss.Rows(
+            values: values, positions: positions, codes: positions.map { _ in [] }, noise: [])
     }
 
     private func noise(_ count: Int, seed: UInt64 = 1) -> [Float] {
@@ -37,7 +36,7 @@ import Torch
     private func varied(
         _ augmentation: InputAugmentation, _ values: [Float], positions: [Int], step: Int = 0,
         window: WindowShape = window
-    ) -> WindowBatch {
+    ) -> StepLoss.Rows {
         var batch = batch(values, positions: positions)
         augmentation.vary(&batch, window: window, seed: 3, step: step)
         return batch
@@ -83,7 +82,7 @@ import Torch
         #expect(one.inputs == whole.inputs.map { Array($0[120..<240]) })
         // Over many steps and places there are many variations.
         let same = Array(values[0..<120])
-        func kinds(_ batches: [WindowBatch]) -> Int {
+        func kinds(_ batches: [StepLoss.Rows]) -> Int {
             Set(batches.map { $0.values + ($0.inputs ?? []) }).count
         }
         #expect(

@@ -10,6 +10,7 @@ import Torch
         var objective = ObjectiveKind.vae
         var layerCount = 1
         var isWeighted = false
+        var isVaried = false
         var freeNats = 0.0
         var phase = Trainer.Phase.bound
 
@@ -20,6 +21,7 @@ import Torch
         Case(name: "a scale of the whole batch"),
         Case(name: "no such scale", likelihood: .bernoulli),
         Case(name: "weights of classes", isWeighted: true),
+        Case(name: "windows that are varied", isVaried: true),
         Case(name: "free nats of the whole batch", freeNats: 0.5),
         Case(name: "several draws", objective: .iwae),
         Case(name: "a prior of pseudo-inputs", objective: .vamp),
@@ -45,6 +47,7 @@ import Torch
             windowCount: 67, batchSize: 67, epochCount: 1, patience: 0)
         configuration.precision = .float32
         configuration.freeNats = test.freeNats
+        configuration.augmentation = test.isVaried ? .light(for: .whole()) : nil
         let objective = model.configuration.objective
         return StepLoss(
             phase: test.phase, configuration: configuration,
@@ -59,7 +62,7 @@ import Torch
             ? model.configuration.objective.drawCount : 1
         return StepLoss.Rows(
             values: (0..<count * model.configuration.elementCount).map { _ in generator.uniform() },
-            inputs: nil, codes: [[Int]](repeating: [], count: count),
+            positions: Array(0..<count), codes: [[Int]](repeating: [], count: count),
             noise: generator.normals(count * drawCount * model.noiseCount),
             weights: test.isWeighted ? (0..<count).map { $0 % 2 == 0 ? 0.5 : 1.5 } : nil)
     }

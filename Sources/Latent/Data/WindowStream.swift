@@ -5,8 +5,6 @@ import Torch
 struct WindowBatch {
     /// `count` windows of [C, H, W].
     var values: [Float]
-    /// What the encoder reads instead, where that differs from what it is to be decoded to.
-    var inputs: [Float]?
     /// Number of windows.
     var count: Int
     /// Windows of the whole batch.

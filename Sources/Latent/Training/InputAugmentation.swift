@@ -47,24 +47,24 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
         return augmentation
     }
 
-    /// Varies a batch in place; each window's variation is keyed by the step and its place.
-    func vary(_ batch: inout WindowBatch, window: WindowShape, seed: UInt64, step: Int) {
+    /// Varies rows of a batch in place; each window's variation is keyed by the step and its place.
+    func vary(_ rows: inout StepLoss.Rows, window: WindowShape, seed: UInt64, step: Int) {
         let length = window.elementCount
         var inputs: [Float] = []
-        for index in 0..<batch.count {
+        for index in 0..<rows.count {
             var generator = Generator(
                 seed: seed, Stream.inputAugmentation.rawValue, UInt64(step),
-                UInt64(batch.positions[index]))
+                UInt64(rows.positions[index]))
             let range = index * length..<(index + 1) * length
-            var values = Array(batch.values[range])
+            var values = Array(rows.values[range])
             if shift > 0 || rotationDegrees > 0 || scale > 0 || gain > 0 {
                 values = moved(values, window: window, using: &generator)
             }
             if timeShift > 0 { values = delayed(values, window: window, using: &generator) }
-            batch.values.replaceSubrange(range, with: values)
+            rows.values.replaceSubrange(range, with: values)
             if maskShare > 0 { inputs += masked(values, window: window, using: &generator) }
         }
-        batch.inputs = maskShare > 0 ? inputs : nil
+        rows.inputs = maskShare > 0 ? inputs : nil
     }
 
     private static func signed(_ limit: Double, using generator: inout Generator) -> Double {

@@ -18,6 +18,8 @@ struct StepLoss: Sendable {
         var values: [Float]
         /// What the encoder reads instead, where that differs.
         var inputs: [Float]?
+        /// Places of the rows in the whole batch.
+        var positions: [Int]
         /// Labels of each row, where the model is told them.
         var codes: [[Int]]
         /// Standard normal numbers, [B·L, D].
@@ -25,7 +27,7 @@ struct StepLoss: Sendable {
         /// What each row weighs; nil for 1.
         var weights: [Float]?
 
-        var count: Int { codes.count }
+        var count: Int { positions.count }
 
         /// Some of the rows.
         subscript(range: Range<Int>) -> Rows {
@@ -34,7 +36,8 @@ struct StepLoss: Sendable {
                 return Array(numbers[range.lowerBound * length..<range.upperBound * length])
             }
             return Rows(
-                values: part(values), inputs: inputs.map(part), codes: Array(codes[range]),
+                values: part(values), inputs: inputs.map(part),
+                positions: Array(positions[range]), codes: Array(codes[range]),
                 noise: part(noise), weights: weights.map(part))
         }
     }
@@ -48,7 +51,7 @@ struct StepLoss: Sendable {
         var values: [Double] { [loss, distortion, rate] }
     }
 
-    /// Works out the loss of rows and adds its gradients to those of a model.
+    /// Works out the loss of rows, varied as training has it, and adds its gradients to those of a model.
     ///
     /// - Parameters:
     ///   - rows: of a batch
@@ -60,6 +63,11 @@ struct StepLoss: Sendable {
     func callAsFunction(
         of rows: Rows, by model: VAE, reducer: BatchReducer
     ) throws -> Figures {
+        var rows = rows
+        if let augmentation = configuration.augmentation, phase == .bound, let step {
+            augmentation.vary(
+                &rows, window: model.configuration.window, seed: configuration.seed, step: step)
+        }
         let x = try model.batch(rows.inputs ?? rows.values)
         let target = try rows.inputs == nil ? x : model.batch(rows.values)
         let condition = try model.condition(rows.codes)
@@ -83,9 +91,9 @@ struct StepLoss: Sendable {
                 let weighted = try weights.map { try perWindow * $0 } ?? perWindow
                 return try reducer.sum(weighted.sum().item()) / reducer.batchSize
             }
-            pass = self.pass(
-                inference.layers, divergences: try inference.layers.map { try $0.divergence() },
-                likelihood: try likelihood.logProbability(of: repeated), drawCount: drawCount,
+            pass = try self.pass(
+                inference.layers, likelihood: likelihood.logProbability(of: repeated),
+                drawCount: drawCount,
                 weights: weights, reducer: reducer, device: model.device)
             loss = try objective.loss(of: pass)
         case .variance:
@@ -94,9 +102,8 @@ struct StepLoss: Sendable {
                 try model.infer(x, condition: condition, noise: noise)
             }
             let likelihood = try model.likelihood(of: inference.output, z: inference.z)
-            pass = self.pass(
-                inference.layers, divergences: try inference.layers.map { try $0.divergence() },
-                likelihood: try likelihood.logProbability(of: target), drawCount: 1,
+            pass = try self.pass(
+                inference.layers, likelihood: likelihood.logProbability(of: target), drawCount: 1,
                 weights: weights, reducer: reducer, device: model.device)
             loss = try pass.distortion() + pass.rate()
         }
@@ -114,20 +121,21 @@ struct StepLoss: Sendable {
     ///
     /// - Parameters:
     ///   - layers: the stochastic layers
-    ///   - divergences: of each in nats, [B·L]
     ///   - likelihood: log p(x|z) of each draw in nats, [B·L]
     ///   - drawCount: L
     ///   - weights: of each window; nil for 1
     ///   - reducer: sums over the batch
     ///   - device: where numbers are drawn to
     /// - Returns: what a loss is made of
+    /// - Throws: `TorchError` when the divergences cannot be worked out
     func pass(
-        _ layers: [LatentLayer], divergences: [Tensor], likelihood: Tensor, drawCount: Int,
-        weights: Tensor?, reducer: BatchReducer, device: Device
-    ) -> TrainingPass {
+        _ layers: [LatentLayer], likelihood: Tensor, drawCount: Int, weights: Tensor?,
+        reducer: BatchReducer, device: Device
+    ) throws -> TrainingPass {
         let isEvaluation = step == nil
         return TrainingPass(
-            layers: layers, divergences: divergences, reconstruction: likelihood,
+            layers: layers, divergences: try layers.map { try $0.divergence() },
+            reconstruction: likelihood,
             drawCount: drawCount, klWeight: isEvaluation ? 1 : configuration.klWeight(at: progress),
             freeNats: isEvaluation ? 0 : configuration.freeNats(at: progress), progress: progress,
             windowCount: windowCount, weights: weights, reducer: reducer

@@ -33,7 +33,7 @@ extension Trainer {
         try step(
             .bound,
             batch: WindowBatch(
-                values: windows, inputs: nil, count: count, wholeCount: count,
+                values: windows, count: count, wholeCount: count,
                 positions: Array(0..<count), items: [Int](repeating: 0, count: count),
                 keys: (0..<count).map { (contentWord: 0, window: $0) }),
             progress: progress)

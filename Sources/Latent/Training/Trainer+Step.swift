@@ -7,15 +7,9 @@ extension Trainer {
     ///
     /// - Throws: ``Trainer/NotFinite`` before the weights are touched
     func step(_ phase: Phase, batch: WindowBatch, progress: Double) throws {
-        var varied = batch
-        if let augmentation = job.configuration.augmentation, phase == .bound {
-            augmentation.vary(
-                &varied, window: job.model.window, seed: job.configuration.seed,
-                step: state.step)
-        }
         let rows = StepLoss.Rows(
-            values: varied.values, inputs: varied.inputs, codes: codes(batch, of: job.training),
-            noise: stepNoise(phase, batch: batch),
+            values: batch.values, positions: batch.positions,
+            codes: codes(batch, of: job.training), noise: stepNoise(phase, batch: batch),
             weights: job.configuration.balance == .weight
                 ? batch.items.map { job.training.balanceWeight($0) } : nil)
         let figures = try job.team.sum(
@@ -125,11 +119,10 @@ extension Trainer {
                         try team.sum([$0.mean().item() * Double(batch.count)])[0]
                             / Double(batch.wholeCount)
                     } : try model.likelihood(of: inference.output, z: inference.z)
-                let figures = measure.pass(
-                    inference.layers,
-                    divergences: try inference.layers.map { try $0.divergence() },
-                    likelihood: try likelihood.logProbability(of: target), drawCount: drawCount,
-                    weights: nil, reducer: BatchReducer(batchSize: Double(batch.count)) { $0 },
+                let figures = try measure.pass(
+                    inference.layers, likelihood: likelihood.logProbability(of: target),
+                    drawCount: drawCount, weights: nil,
+                    reducer: BatchReducer(batchSize: Double(batch.count)) { $0 },
                     device: model.device)
                 let size = Double(batch.count)
                 loss +=
