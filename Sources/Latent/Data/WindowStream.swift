@@ -22,6 +22,8 @@ struct WindowBatch {
 final class WindowSource: Sendable {
     let items: [SurveyedItem]
     let preprocessing: Preprocessing
+    /// Number of windows of all items; each step of training asks for it.
+    let windowCount: Int
     private let threadCount: Int
     private let cache: WindowCache
     /// What does not fit in memory; nil where all does, or nothing is to be kept on the disk.
@@ -43,6 +45,7 @@ final class WindowSource: Sendable {
     ) throws(LatentError) {
         self.items = items
         self.preprocessing = preprocessing
+        windowCount = items.reduce(0) { $0 + preprocessing.windowCount(of: $1) }
         self.threadCount = threadCount
         self.poolByteLimit = poolByteLimit
         self.cache = WindowCache(byteLimit: cache.memoryByteLimit)
@@ -90,9 +93,6 @@ final class WindowSource: Sendable {
 
     /// Number of windows of an item, from its size alone.
     func windowCount(_ item: SurveyedItem) -> Int { preprocessing.windowCount(of: item) }
-
-    /// Number of windows of all items.
-    var windowCount: Int { items.reduce(0) { $0 + windowCount($1) } }
 
     /// Why windows are decoded more often than they should be, once; nil where they are not.
     func takeCacheProblem() -> String? { store?.takeProblem() }
