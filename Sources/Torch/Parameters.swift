@@ -60,7 +60,10 @@ public final class Parameters {
             let path = self[name].prefix
             precondition(!store.entries.contains { $0.path == path }, "\(path) exists already")
             let tensor: Tensor
-            if let shared = store.original?.entries.first(where: { $0.path == path }) {
+            if let original = store.original {
+                guard let shared = original.entries.first(where: { $0.path == path }) else {
+                    preconditionFailure("\(path) is not in what is shared")
+                }
                 tensor = try shared.tensor.detached()
             } else {
                 let values = initial(shape.reduce(1, *), &store.generator)

@@ -113,4 +113,26 @@ import Torch
         #expect(error.description == "a.bias has shape [1, 3], expected [3]")
         #expect(try store.values() == before)
     }
+
+    @Test("parameters that are shared have the same numbers and gradients of their own")
+    func sharing() throws {
+        let store = Self.store(seed: 3)
+        let layer = try Linear(store.root["a"], inputs: 2, outputs: 1)
+        let shared = Parameters(sharing: store)
+        let other = try Linear(shared.root["a"], inputs: 2, outputs: 1)
+        #expect(try shared.values() == store.values())
+        try layer.weight.assign(Tensor([2, 3], shape: [1, 2]))
+        #expect(try other.weight.floats() == [2, 3])
+
+        // The slope of w·x in w is x.
+        try other(Tensor([5, 7], shape: [1, 2])).sum().backward()
+        #expect(try other.weight.gradient()?.floats() == [5, 7])
+        #expect(try layer.weight.gradient() == nil)
+        for expected: [Float] in [[5, 7], [6, 8]] {
+            try Tensor.moveGradients(of: shared.tensors(), to: store.tensors())
+            #expect(try layer.weight.gradient()?.floats() == expected)
+            #expect(try other.weight.gradient() == nil)
+            try other(Tensor([1, 1], shape: [1, 2])).sum().backward()
+        }
+    }
 }
