@@ -126,14 +126,25 @@ public final class Scorer {
         var isAtEnd = false
         while !isAtEnd || !waiting.isEmpty {
             var isPaused = false
-            while !isAtEnd, !isPaused, wantsItem(after: itemCount, waiting) {
+            // Counted on, not anew: with many threads many items wait.
+            var left = waiting.reduce(0) { $0 + $1.windowsLeft }
+            var leftOfOpen = waiting.reduce(0) {
+                $0 + ($1.group == itemCount / configuration.batchSize ? $1.windowsLeft : 0)
+            }
+            while !isAtEnd, !isPaused,
+                wantsItem(after: itemCount, left: left, ofOpenGroup: leftOfOpen)
+            {
                 switch reader.next(within: waiting.isEmpty ? nil : configuration.pause) {
                 case .result(let read):
-                    waiting.append(
-                        ScoredEntry(
-                            read, group: itemCount / configuration.batchSize,
-                            draws: rounds?.first(for: read.item) ?? 0..<configuration.drawCount))
+                    let entry = ScoredEntry(
+                        read, group: itemCount / configuration.batchSize,
+                        draws: rounds?.first(for: read.item) ?? 0..<configuration.drawCount)
+                    waiting.append(entry)
                     itemCount += 1
+                    left += entry.windowsLeft
+                    leftOfOpen =
+                        itemCount % configuration.batchSize == 0
+                        ? 0 : leftOfOpen + entry.windowsLeft
                 case .pause: isPaused = true
                 case .end: isAtEnd = true
                 }
@@ -156,14 +167,10 @@ public final class Scorer {
     ///
     /// With rounds, what a batch has depends on what is known of its group: a group that is not whole is
     /// then read as far as its next batch needs, however many threads wait.
-    private func wantsItem(after itemCount: Int, _ waiting: [ScoredEntry]) -> Bool {
+    private func wantsItem(after itemCount: Int, left: Int, ofOpenGroup leftOfOpen: Int) -> Bool {
         let batch = configuration.batchSize * views.count
-        if rounds != nil, itemCount % configuration.batchSize > 0 {
-            let open = itemCount / configuration.batchSize
-            let left = waiting.reduce(0) { $0 + ($1.group == open ? $1.windowsLeft : 0) }
-            return left < batch
-        }
-        return waiting.reduce(0) { $0 + $1.windowsLeft } < batch * lanes.size
+        return rounds != nil && itemCount % configuration.batchSize > 0
+            ? leftOfOpen < batch : left < batch * lanes.size
     }
 
     /// Takes batches from the front of each group: all that are full, and of a group that is whole what

@@ -52,7 +52,7 @@ struct TrainingLanes {
             rows[rows.count * $0 / size..<rows.count * ($0 + 1) / size]
         }
         let batchSize = Double(rows.count)
-        let figures = try crew.map(lanes.indices.map { $0 }) {
+        let figures = try crew.map(Array(lanes.indices)) {
             [crew, lanes] _, place in
             try loss(
                 of: parts[place], by: lanes[place].model,
