@@ -31,6 +31,10 @@ import Torch
             Case(inputs: 34, outputs: 18, isTransposed: true),
             Case(items: 25, inputs: 31, outputs: 33, isTransposed: true),
             Case(inputs: 40, outputs: 9, kernel: 1, stride: 1),
+            Case(inputs: 24, outputs: 9, kernel: 1, stride: 1, isTransposed: true),
+            // More than the 16 taps that are packed at a time.
+            Case(inputs: 19, outputs: 35, kernel: 5),
+            Case(inputs: 18, outputs: 7, kernel: 5, isTransposed: true),
             // Few, which are unfolded: from an image and to one.
             Case(items: 12, inputs: 1, outputs: 32), Case(inputs: 3, outputs: 5),
             Case(inputs: 3, outputs: 20, kernel: 3, stride: 1),

@@ -3,6 +3,7 @@
 #if defined(__x86_64__)
 
 #include <algorithm>
+#include <cassert>
 
 #include "Vectors.hpp"
 
@@ -49,10 +50,64 @@ LT_BF16 void pack_along_depth(const float *weights, int depth, int64_t tap_strid
     }
 }
 
+/// Fills panels from weights whose taps lie side by side in memory, as those of convolutions do: 16 taps of
+/// 16 columns at a time.
+LT_BF16 void pack_along_taps(const float *weights, int depth, int64_t depth_stride,
+                             int64_t column_stride, Panels &panels) {
+    for (int tap = 0; tap < panels.taps; tap += 16) {
+        const int taps = std::min(16, panels.taps - tap);
+        const auto kept = static_cast<__mmask16>((1u << taps) - 1);
+        for (int column = 0; column < panels.columns; column += 16) {
+            const int columns = std::min(16, panels.columns - column);
+            BFloat16 *out = panels.values.data() +
+                            (static_cast<int64_t>(column / Panels::width) * panels.taps + tap) *
+                                panels.size() +
+                            column % Panels::width * 2;
+            for (int k = 0; k < depth; k += 2, out += 2 * Panels::width) {
+                const float *from = weights + tap + k * depth_stride + column * column_stride;
+                __m512i r[16];
+                for (int i = 0; i < 16; ++i) {
+                    const auto even = i < columns ? kept : __mmask16(0);
+                    const auto odd = k + 1 < depth ? even : __mmask16(0);
+                    r[i] = pairs_of(
+                        _mm512_maskz_loadu_ps(even, from + i * column_stride),
+                        _mm512_maskz_loadu_ps(odd, from + i * column_stride + depth_stride));
+                }
+                transpose(r);
+                for (int i = 0; i < taps; ++i) {
+                    _mm512_storeu_si512(out + i * panels.size(), r[i]);
+                }
+            }
+        }
+    }
+}
+
+/// Fills panels from weights whose columns lie side by side in memory.
+LT_BF16 void pack_along_columns(const float *weights, int depth, int64_t tap_stride,
+                                int64_t depth_stride, Panels &panels) {
+    for (int tap = 0; tap < panels.taps; ++tap) {
+        for (int column = 0; column < panels.columns; column += 16) {
+            const int columns = std::min(16, panels.columns - column);
+            const auto kept = static_cast<__mmask16>((1u << columns) - 1);
+            const float *from = weights + tap * tap_stride + column;
+            BFloat16 *out = panels.values.data() +
+                            (static_cast<int64_t>(column / Panels::width) * panels.taps + tap) *
+                                panels.size() +
+                            column % Panels::width * 2;
+            for (int k = 0; k < depth; k += 2, out += 2 * Panels::width) {
+                const auto odd = k + 1 < depth ? kept : __mmask16(0);
+                _mm512_storeu_si512(
+                    out, pairs_of(_mm512_maskz_loadu_ps(kept, from + k * depth_stride),
+                                  _mm512_maskz_loadu_ps(odd, from + (k + 1) * depth_stride)));
+            }
+        }
+    }
+}
+
 }  // namespace
 
-LT_BF16 Panels pack(const float *weights, int taps, int depth, int columns, int64_t tap_stride,
-                    int64_t depth_stride, int64_t column_stride) {
+Panels pack(const float *weights, int taps, int depth, int columns, int64_t tap_stride,
+            int64_t depth_stride, int64_t column_stride) {
     Panels panels;
     panels.taps = taps;
     panels.depth = (depth + 1) / 2 * 2;
@@ -60,45 +115,39 @@ LT_BF16 Panels pack(const float *weights, int taps, int depth, int columns, int6
     panels.values.assign(static_cast<size_t>(panels.blocks()) * taps * panels.size(), 0);
     if (depth_stride == 1) {
         pack_along_depth(weights, depth, tap_stride, column_stride, panels);
-        return panels;
+    } else if (tap_stride == 1 && taps > 1) {
+        pack_along_taps(weights, depth, depth_stride, column_stride, panels);
+    } else {
+        assert(column_stride == 1);
+        pack_along_columns(weights, depth, tap_stride, depth_stride, panels);
     }
-    // Vectors go along taps or columns, whichever lie side by side in memory.
-    const bool along_taps = tap_stride == 1 && taps > 1;
-    const int lanes = along_taps ? taps : columns;
-    const int64_t lane_stride = along_taps ? 1 : column_stride;
-    const __m512i counted = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i from = _mm512_mullo_epi32(counted, _mm512_set1_epi32((int)lane_stride));
-    // In pairs of numbers: to the next panel.
-    const __m512i to = _mm512_mullo_epi32(counted, _mm512_set1_epi32((int)(panels.size() / 2)));
-    for (int outer = 0; outer < (along_taps ? columns : taps); ++outer) {
-        for (int k = 0; k < depth; k += 2) {
-            for (int lane = 0; lane < lanes; lane += 16) {
-                int tap = along_taps ? lane : outer, column = along_taps ? outer : lane;
-                auto mask = static_cast<__mmask16>(
-                    lanes - lane >= 16 ? 0xffff : (1 << (lanes - lane)) - 1);
-                const float *first =
-                    weights + tap * tap_stride + k * depth_stride + column * column_stride;
-                auto read = [&](const float *place, __mmask16 kept) LT_BF16 {
-                    return lane_stride == 1
-                               ? _mm512_maskz_loadu_ps(kept, place)
-                               : _mm512_mask_i32gather_ps(_mm512_setzero_ps(), kept, from, place, 4);
-                };
-                BFloat16 *out = panels.values.data() +
-                                (static_cast<int64_t>(column / Panels::width) * taps + tap) *
-                                    panels.size() +
-                                (k / 2 * Panels::width + column % Panels::width) * 2;
-                __m512i pairs =
-                    pairs_of(read(first, mask),
-                             read(first + depth_stride, k + 1 < depth ? mask : __mmask16(0)));
-                if (along_taps) {
-                    _mm512_mask_i32scatter_epi32(out, mask, to, pairs, 4);
-                } else {
-                    _mm512_mask_storeu_epi32(out, mask, pairs);
+    return panels;
+}
+
+LT_BF16 void unpack(const float *gradient, int taps, int depth, int columns, int64_t tap_stride,
+                    int64_t row_stride, int64_t depth_stride, int64_t column_stride,
+                    float *weights) {
+    for (int tap = 0; tap < taps; tap += 16) {
+        const int taps_left = std::min(16, taps - tap);
+        const auto kept_taps = static_cast<__mmask16>((1u << taps_left) - 1);
+        for (int k = 0; k < depth; ++k) {
+            for (int column = 0; column < columns; column += 16) {
+                const int columns_left = std::min(16, columns - column);
+                const auto kept_columns = static_cast<__mmask16>((1u << columns_left) - 1);
+                const float *from = gradient + tap * tap_stride + k * row_stride + column;
+                __m512i r[16];
+                for (int i = 0; i < 16; ++i) {
+                    r[i] = _mm512_maskz_loadu_epi32(i < taps_left ? kept_columns : __mmask16(0),
+                                                    from + i * tap_stride);
+                }
+                transpose(r);
+                float *out = weights + k * depth_stride + column * column_stride + tap;
+                for (int i = 0; i < columns_left; ++i) {
+                    _mm512_mask_storeu_epi32(out + i * column_stride, kept_taps, r[i]);
                 }
             }
         }
     }
-    return panels;
 }
 
 }  // namespace lt::products

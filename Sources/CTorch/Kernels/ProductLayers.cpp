@@ -94,6 +94,20 @@ struct Weights {
                                     static_cast<int>(outputs()), static_cast<int>(inputs()), 1,
                                     output_stride(), input_stride());
     }
+
+    /// A gradient [k][k][inputs][outputs], perhaps a part of a larger one, as the weights lie.
+    at::Tensor ordered(const at::Tensor &gradient) const {
+        if (taps() == 1) {
+            return (transposed ? gradient.permute({2, 3, 0, 1}) : gradient.permute({3, 2, 0, 1}))
+                .contiguous();
+        }
+        auto result = at::empty_like(values);
+        products::unpack(gradient.data_ptr<float>(), static_cast<int>(taps()),
+                         static_cast<int>(inputs()), static_cast<int>(outputs()),
+                         gradient.stride(1), gradient.stride(2), input_stride(), output_stride(),
+                         result.data_ptr<float>());
+        return result;
+    }
 };
 
 Geometry geometry(const at::Tensor &x, const at::Tensor &weight, int64_t stride, int64_t padding,
@@ -165,12 +179,9 @@ struct Product : torch::autograd::Function<Product> {
                 *kept_links(g, true), g.taps(), (items + 1) / 2,
                 static_cast<int>(swaps ? columns : depth),
                 static_cast<int>(swaps ? depth : columns), sum.data_ptr<float>());
-            if (swaps) {
-                sum = sum.transpose(2, 3);
-            }
-            sum = sum.narrow(2, 0, weights.inputs()).narrow(3, 0, weights.outputs());
-            to_weight = (g.transposed ? sum.permute({2, 3, 0, 1}) : sum.permute({3, 2, 0, 1}))
-                            .contiguous();
+            to_weight = weights.ordered((swaps ? sum.transpose(2, 3) : sum)
+                                            .narrow(2, 0, weights.inputs())
+                                            .narrow(3, 0, weights.outputs()));
         }
         if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) {
             to_bias = slope.bias;

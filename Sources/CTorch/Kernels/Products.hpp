@@ -86,9 +86,16 @@ struct Panels {
     }
 };
 
-/// Packs float32 weights; an odd depth is filled up with zeros.
+/// Packs float32 weights, of which one stride at least is 1; an odd depth is filled up with zeros.
 Panels pack(const float *weights, int taps, int depth, int columns, int64_t tap_stride,
             int64_t depth_stride, int64_t column_stride);
+
+/// Puts gradients into the order of weights whose taps lie side by side.
+///
+/// Of a gradient [tap][depth][columns] the columns lie side by side; the other strides are its own. Then come
+/// those of the weights.
+void unpack(const float *gradient, int taps, int depth, int columns, int64_t tap_stride,
+            int64_t row_stride, int64_t depth_stride, int64_t column_stride, float *weights);
 
 /// destination[place][row][column] = bias[column] + sum over links of source[place'][row] · panel.
 ///
