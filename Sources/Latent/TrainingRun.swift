@@ -220,12 +220,11 @@ public struct TrainingRun {
             &record, survey: survey, plan: plan.primary, training: split.training)
         let groups = LatentDensity.groups(of: record)
         let drawsLatents = plan.purpose == .augmentation || request.flowStepCount > 0
-        // In the precision of training: what rounding moves a mean by is far below its deviation.
-        let latents = try withBFloat16(jobs[0].configuration.precision == .bfloat16) {
+        let latents =
             drawsLatents
-                ? try LabelledPosteriors(of: jobs[0].training, by: first.model, labels: groups)
-                : nil
-        }
+            ? try LabelledPosteriors(
+                of: jobs[0].training, by: first.model, precision: jobs[0].configuration.precision,
+                labels: groups) : nil
         let density =
             plan.purpose == .augmentation ? density(of: latents, groups: groups) : nil
         let flow = try flow(
@@ -291,7 +290,7 @@ public struct TrainingRun {
                     }
                     try? onEvent(.training($0))
                 },
-                inspect: { try report?.record($1, model: $0) },
+                inspect: report.map { report in { try report.record($1, model: $0) } },
                 shouldStop: environment.shouldStop)
         ).run(resuming: environment.resumes)
         try report?.finish(

@@ -24,36 +24,78 @@ struct LabelledPosteriors {
     /// - Parameters:
     ///   - source: windows without the labels of `groups` are left out
     ///   - model: of several stochastic layers the topmost counts
+    ///   - precision: numbers that products are made of; what rounding moves a mean by is far below its
+    ///     deviation
     ///   - labels: as of ``LatentDensity/groups(of:)``
     /// - Throws: ``LatentError`` when files cannot be read any more
-    init?(of source: WindowSource, by model: VAE, labels: Conditioning?) throws {
+    init?(
+        of source: WindowSource, by model: VAE,
+        precision: TrainingConfiguration.Precision = .float32, labels: Conditioning?
+    ) throws {
+        let lanes = try ModelLanes(of: model)
         var groups: [Int] = []
-        var means: [Tensor] = []
-        var logVariances: [Tensor] = []
+        var means: [Float] = []
+        var logVariances: [Float] = []
         var isPoint = false
-        try withoutGradients {
-            let limit = Self.elementLimit / model.configuration.latentCount
-            try source.forEachBatch(ofSample: limit) { batch in
-                let found = batch.map {
-                    LatentDensity.group(of: $0.item, in: source, groups: labels)
-                }
-                let known = found.indices.filter { found[$0] != nil }
-                guard !known.isEmpty else { return }
-                let part = try model.topPosterior(
-                    of: model.batch(batch.flatMap(\.values)),
-                    condition: model.condition(batch.map { source.codes($0.item) })
-                ).rows(known)
-                groups += found.compactMap(\.self)
-                means.append(try part.mean.to(.cpu))
-                logVariances.append(try part.logVariance.to(.cpu))
+        let limit = Self.elementLimit / model.configuration.latentCount
+        let pass = source.batches(
+            shuffledBy: nil, batchSize: Self.batchSize, of: source.spread(limit: limit))
+        while let batches = try pass.next(lanes.size) {
+            let rows = batches.map { Rows($0, of: source, labels: labels) }
+            let parts = try lanes.map(rows.filter { !$0.groups.isEmpty }) { model, rows in
+                try rows.posterior(by: model, precision: precision)
+            }
+            groups += rows.flatMap(\.groups)
+            for part in parts {
+                means += part.means
+                logVariances += part.logVariances
                 isPoint = part.isPoint
             }
         }
         guard !groups.isEmpty else { return nil }
+        let shape = [groups.count, means.count / groups.count]
         try self.init(
             Posterior(
-                mean: Tensor.concatenated(means), logVariance: Tensor.concatenated(logVariances),
+                mean: Tensor(means, shape: shape), logVariance: Tensor(logVariances, shape: shape),
                 isPoint: isPoint), groups: groups)
+    }
+
+    /// Windows that are encoded at a time, by one thread.
+    private static let batchSize = 64
+
+    /// Windows of a batch that have labels.
+    private struct Rows: Sendable {
+        var values: [Float] = []
+        var codes: [[Int]] = []
+        var groups: [Int] = []
+
+        init(_ batch: WindowBatch, of source: WindowSource, labels: Conditioning?) {
+            let length = batch.values.count / max(1, batch.count)
+            for (place, item) in batch.items.enumerated() {
+                guard let group = LatentDensity.group(of: item, in: source, groups: labels) else {
+                    continue
+                }
+                values += batch.values[place * length..<(place + 1) * length]
+                codes.append(source.codes(item))
+                groups.append(group)
+            }
+        }
+
+        /// q(z|x) of the windows, on the host.
+        func posterior(
+            by model: VAE, precision: TrainingConfiguration.Precision
+        ) throws -> (means: [Float], logVariances: [Float], isPoint: Bool) {
+            try withoutGradients {
+                let posterior = try withBFloat16(precision == .bfloat16) {
+                    try model.topPosterior(
+                        of: model.batch(values), condition: model.condition(codes))
+                }
+                return (
+                    try posterior.mean.widened().floats(),
+                    try posterior.logVariance.widened().floats(), posterior.isPoint
+                )
+            }
+        }
     }
 
     /// Number of windows.

@@ -341,6 +341,24 @@ final class WindowSource: Sendable {
             }
         }
 
+        /// The next batches, so many or what is left; nil at the end of the pass.
+        ///
+        /// - Throws: as ``next()``
+        func next(_ count: Int) throws -> [WindowBatch]? {
+            var batches: [WindowBatch] = []
+            while batches.count < count, let batch = try next() { batches.append(batch) }
+            return batches.isEmpty ? nil : batches
+        }
+
+        /// The next batch, or why there is none; nil at the end of the pass.
+        func nextResult() -> Result<WindowBatch, any Error>? {
+            do {
+                return try next().map { .success($0) }
+            } catch {
+                return .failure(error)
+            }
+        }
+
         private func batch(_ entries: ArraySlice<Entry>) -> WindowBatch {
             var batch = WindowBatch(
                 values: [], count: 0, wholeCount: entries.count, positions: [], items: [],

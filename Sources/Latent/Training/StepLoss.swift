@@ -71,9 +71,7 @@ struct StepLoss: Sendable {
         let x = try model.batch(rows.inputs ?? rows.values)
         let target = try rows.inputs == nil ? x : model.batch(rows.values)
         let condition = try model.condition(rows.codes)
-        let noise = try Tensor(
-            rows.noise, shape: [rows.noise.count / model.noiseCount, model.noiseCount]
-        ).to(model.device)
+        let noise = try noise(of: rows, for: model)
         let weights = try rows.weights.map {
             try Tensor($0, shape: [rows.count]).to(model.device)
         }
@@ -82,7 +80,7 @@ struct StepLoss: Sendable {
         switch phase {
         case .bound:
             let drawCount = objective.drawCount
-            let inference = try withBFloat16(configuration.precision == .bfloat16) {
+            let inference = try withBFloat16(usesBFloat16) {
                 try model.infer(x, condition: condition, noise: noise, drawCount: drawCount)
             }
             let repeated = drawCount == 1 ? target : try target.repeatedInterleaved(drawCount)
@@ -115,6 +113,16 @@ struct StepLoss: Sendable {
         // Of the size of one element, so that clipping and Adam's epsilon mean the same everywhere.
         try (loss * (1 / Double(model.configuration.elementCount))).backward()
         return figures
+    }
+
+    /// Whether products are of bfloat16: not those of the variances, a small network on a frozen one.
+    var usesBFloat16: Bool { phase == .bound && configuration.precision == .bfloat16 }
+
+    /// The noise of rows as a model takes it, [B·L, D].
+    func noise(of rows: Rows, for model: VAE) throws -> Tensor {
+        try Tensor(
+            rows.noise, shape: [rows.noise.count / model.noiseCount, model.noiseCount]
+        ).to(model.device)
     }
 
     /// What the objective makes its loss of.

@@ -40,8 +40,8 @@ extension Trainer {
         of rows: StepLoss.Rows, wholeCount: Int, _ phase: Phase, progress: Double
     ) throws -> [Double] {
         let loss = stepLoss(phase, progress: progress, step: state.step)
-        if let lanes, rows.count >= lanes.size * TrainingLanes.smallestShare {
-            return try lanes.slopes(of: rows, by: loss, to: model)
+        if lanes.size > 1, rows.count >= lanes.size * ModelLanes.smallestShare {
+            return try lanes.slopes(of: rows, by: loss)
         }
         return try loss(
             of: rows, by: model,
@@ -84,97 +84,52 @@ extension Trainer {
         let layerRates: [Double]
     }
 
-    /// A mean that varies less than this over the data carries nothing (Burda 2016: 0.01).
-    private static let activeVariance = 0.01
-
-    /// The objective on the held-out part, noise keyed by the items; nil without one.
-    func evaluate(_ phase: Phase) throws -> Evaluation? {
-        guard !job.heldOut.items.isEmpty else { return nil }
-        return try withoutGradients {
-            var loss = 0.0
-            var count = 0
-            var rates: [Double] = []
-            var sums = [Double](repeating: 0, count: model.noiseCount)
-            var squares = sums
-            let team = objective.couplesWindows ? Team.alone : job.team
-            let pass = job.heldOut.batches(
-                shuffledBy: nil, batchSize: job.configuration.batchSize, team: team)
-            let drawCount = phase == .bound ? objective.drawCount : 1
-            let measure = stepLoss(phase, progress: 1, step: nil)
-            let sharesScale = phase == .bound && job.model.likelihood.family.hasSharedScale
-            while let batch = try pass.next() {
-                guard batch.count > 0 else {
+    /// The objective on the held-out part, noise keyed by the items.
+    func evaluate(_ phase: Phase) throws -> Evaluation {
+        let team = objective.couplesWindows ? Team.alone : job.team
+        let pass = job.heldOut.batches(
+            shuffledBy: nil, batchSize: job.configuration.batchSize, team: team)
+        let measure = stepLoss(phase, progress: 1, step: nil)
+        let drawCount = phase == .bound ? objective.drawCount : 1
+        let sharesScale = phase == .bound && job.model.likelihood.family.hasSharedScale
+        var sums = HeldOutSums(of: model)
+        while let batches = try pass.next(lanes.size) {
+            let rows = batches.map { heldOutRows($0, of: job.heldOut, drawCount: drawCount) }
+            if team.size == 1 {
+                let parts = try lanes.map(rows) { model, rows in
+                    try measure.heldOutSums(of: rows, by: model) { try $0.mean().item() }
+                }
+                for part in parts { sums += part }
+                continue
+            }
+            for (batch, rows) in zip(batches, rows) {
+                guard rows.count > 0 else {
                     // The others wait for this process's share of the error.
                     if sharesScale { _ = try team.sum([0]) }
                     continue
                 }
-                let x = try model.batch(batch.values)
-                let inference = try model.infer(
-                    x, condition: model.condition(codes(batch, of: job.heldOut)),
-                    noise: keyedNoise(batch, drawCount: drawCount), drawCount: drawCount)
-                let target = drawCount == 1 ? x : try x.repeatedInterleaved(drawCount)
-                let likelihood =
-                    phase == .bound
-                    ? try model.optimalLikelihood(of: inference.output, for: target) {
-                        try team.sum([$0.mean().item() * Double(batch.count)])[0]
-                            / Double(batch.wholeCount)
-                    } : try model.likelihood(of: inference.output, z: inference.z)
-                let figures = try measure.pass(
-                    inference.layers, likelihood: likelihood.logProbability(of: target),
-                    drawCount: drawCount, weights: nil,
-                    reducer: BatchReducer(batchSize: Double(batch.count)) { $0 },
-                    device: model.device)
-                let size = Double(batch.count)
-                loss +=
-                    size
-                    * (phase == .bound
-                        ? try objective.loss(of: figures).item()
-                        : try (figures.distortion() + figures.rate()).item())
-                count += batch.count
-                if rates.isEmpty { rates = inference.layers.map { _ in 0 } }
-                var start = 0
-                for (index, layer) in inference.layers.enumerated() {
-                    rates[index] +=
-                        try figures.mean(figures.meanOverDraws(figures.divergences[index])).item()
-                        * size
-                    let means = try layer.posterior.mean.floats()
-                    let width = layer.z.shape[1]
-                    for (place, value) in means.enumerated()
-                    where place / width % drawCount == 0 {
-                        sums[start + place % width] += Double(value)
-                        squares[start + place % width] += Double(value) * Double(value)
-                    }
-                    start += width
+                sums += try measure.heldOutSums(of: rows, by: model) {
+                    try team.sum([$0.mean().item() * Double(rows.count)])[0]
+                        / Double(batch.wholeCount)
                 }
             }
-            if team.size > 1 {
-                if rates.isEmpty { rates = [Double](repeating: 0, count: job.model.layerCount) }
-                let all = try team.sum([loss, Double(count)] + rates + sums + squares)
-                (loss, count) = (all[0], Int(all[1]))
-                rates = Array(all[2..<2 + rates.count])
-                sums = Array(all[(2 + rates.count)...].prefix(sums.count))
-                squares = Array(all.suffix(squares.count))
-            }
-            let total = Double(max(1, count))
-            let active = zip(sums, squares).filter { sum, square in
-                square / total - (sum / total) * (sum / total) > Self.activeVariance
-            }
-            return Evaluation(
-                loss: loss / total, activeUnitCount: active.count,
-                layerRates: rates.map { $0 / total })
         }
+        return try sums.summed(over: team).evaluation
     }
 
-    private func keyedNoise(_ batch: WindowBatch, drawCount: Int = 1) throws -> Tensor {
-        var noise: [Float] = []
-        for key in batch.keys {
+    /// Rows of a batch whose noise is keyed by the items.
+    private func heldOutRows(
+        _ batch: WindowBatch, of source: WindowSource, drawCount: Int = 1
+    ) -> StepLoss.Rows {
+        let noise = batch.keys.flatMap { key in
             var generator = Generator(
                 seed: job.configuration.seed, Stream.heldOutNoise.rawValue, key.contentWord,
                 UInt64(key.window))
-            noise += generator.normals(drawCount * model.noiseCount)
+            return generator.normals(drawCount * model.noiseCount)
         }
-        return try Tensor(noise, shape: [batch.count * drawCount, model.noiseCount])
-            .to(model.device)
+        return StepLoss.Rows(
+            values: batch.values, positions: batch.positions, codes: codes(batch, of: source),
+            noise: noise)
     }
 
     /// Windows that the shared scale is worked out from, at most.
@@ -187,27 +142,22 @@ extension Trainer {
     /// The logarithm of the best shared scale over the training part, one draw each of windows spread
     /// over it.
     func sharedLogScale() throws -> Double {
-        let family = job.model.likelihood.family
-        return try withoutGradients {
-            var total = 0.0
-            var count = 0
-            let pass = job.training.batches(
-                shuffledBy: nil, batchSize: job.configuration.batchSize, team: job.team,
-                of: job.training.spread(limit: Self.scaledCount))
-            while let batch = try pass.next() {
-                guard batch.count > 0 else { continue }
-                let x = try model.batch(batch.values)
-                let output = try model.infer(
-                    x, condition: model.condition(codes(batch, of: job.training)),
-                    noise: keyedNoise(batch)
-                ).output
-                total +=
-                    try family.scaleError(of: output, at: x).mean().item()
-                    * Double(batch.count)
-                count += batch.count
+        let measure = stepLoss(.bound, progress: 1, step: nil)
+        let pass = job.training.batches(
+            shuffledBy: nil, batchSize: job.configuration.batchSize, team: job.team,
+            of: job.training.spread(limit: Self.scaledCount))
+        var total = 0.0
+        var count = 0
+        while let batches = try pass.next(lanes.size) {
+            let rows = batches.filter { $0.count > 0 }.map { heldOutRows($0, of: job.training) }
+            let errors = try lanes.map(rows) { model, rows in
+                try measure.scaleError(of: rows, by: model)
             }
-            let sums = try job.team.sum([total, Double(count)])
-            return log(max(sums[0] / max(1, sums[1]), family.scaleFloor))
+            total += errors.reduce(0, +)
+            count += rows.reduce(0) { $0 + $1.count }
         }
+        let sums = try job.team.sum([total, Double(count)])
+        let floor = job.model.likelihood.family.scaleFloor
+        return log(max(sums[0] / max(1, sums[1]), floor))
     }
 }

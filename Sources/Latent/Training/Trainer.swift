@@ -54,7 +54,7 @@ package final class Trainer {
     struct Observer {
         var onEvent: (TrainingEvent) -> Void
         /// Called after an epoch with the weights that would be kept.
-        var inspect: (VAE, EpochRecord) throws -> Void = { _, _ in }
+        var inspect: ((VAE, EpochRecord) throws -> Void)?
         var shouldStop: () -> Bool = { false }
     }
 
@@ -76,8 +76,8 @@ package final class Trainer {
     private var lastCheckpoint = Date()
     private var epochSeconds: [Double] = []
     private var health: HealthMonitor
-    /// Threads that divide each batch among them; nil where one does it all.
-    let lanes: TrainingLanes?
+    /// Threads that divide each batch among them.
+    let lanes: ModelLanes
 
     init(_ job: Job, device: Device, observer: Observer) throws {
         self.job = job
@@ -87,9 +87,10 @@ package final class Trainer {
         health = HealthMonitor(
             job.model, training: job.configuration, windowCount: job.training.windowCount,
             weightCount: model.parameters.entries.reduce(0) { $0 + $1.tensor.count })
-        lanes =
-            device == .cpu && job.team.size == 1 && !objective.couplesWindows
-            ? try TrainingLanes(of: model, batchSize: job.configuration.batchSize) : nil
+        lanes = try ModelLanes(
+            of: model,
+            limit: job.team.size == 1 && !objective.couplesWindows
+                ? job.configuration.batchSize / ModelLanes.smallestShare : 1)
         (optimizer, average) = try Self.fitting(.bound, model, job.configuration)
     }
 
@@ -177,7 +178,8 @@ package final class Trainer {
         let startedAt = Date()
         let windows = try epoch(phase, epochs: epochs)
         let seconds = max(1e-9, Date().timeIntervalSince(startedAt))
-        let evaluation = try withAverages { try evaluate(phase) }
+        let evaluation =
+            job.heldOut.items.isEmpty ? nil : try withAverages { try evaluate(phase) }
         if let loss = evaluation?.loss, !loss.isFinite {
             throw NotFinite(reason: "the held-out loss is \(loss)")
         }
@@ -196,7 +198,8 @@ package final class Trainer {
         if isBest {
             state.best = record.heldOutLoss
             state.bestEpoch = record.epoch
-            bestWeights = try withAverages { try model.parameters.values() }
+            bestWeights = try model.parameters.values()
+            try bestWeights.merge(average?.values() ?? [:]) { $1 }
         }
         // The mean of the last epochs: one alone says little when they are short.
         epochSeconds = epochSeconds.suffix(19) + [Date().timeIntervalSince(startedAt)]
@@ -209,7 +212,7 @@ package final class Trainer {
         for warning in health.warnings(state.history, phase: phase, epochCount: epochs) {
             observer.onEvent(.warning(warning))
         }
-        try withAverages { try observer.inspect(model, record) }
+        if let inspect = observer.inspect { try withAverages { try inspect(model, record) } }
         let waited = record.epoch - state.bestEpoch
         if job.configuration.patience > 0, waited >= job.configuration.patience {
             if state.epoch < epochs {
@@ -234,7 +237,11 @@ package final class Trainer {
             team: job.team)
         let totalSteps = Double(pass.batchCount * epochs)
         var windows = 0
-        while let batch = try pass.next() {
+        // One batch is put together while the one before it is learned from.
+        let batches = ReadAhead(
+            AnyIterator { pass.nextResult() }, threadCount: 1, capacity: 1
+        ) { $0 }
+        while let batch = try batches.next()?.get() {
             // A last batch of fewer windows than processes would leave one without a gradient.
             if batch.wholeCount >= job.team.size {
                 try step(phase, batch: batch, progress: min(1, Double(state.step) / totalSteps))

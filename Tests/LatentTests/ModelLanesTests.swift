@@ -3,7 +3,7 @@ import Torch
 
 @testable import Latent
 
-@Suite("Threads that divide a batch") struct TrainingLanesTests {
+@Suite("Threads that divide a batch") struct ModelLanesTests {
     private struct Case: Sendable, CustomTestStringConvertible {
         let name: String
         var likelihood = LikelihoodKind.gaussian
@@ -74,12 +74,12 @@ import Torch
         let rows = Self.rows(test, of: model)
         let expected = try loss(of: rows, by: other, reducer: BatchReducer(batchSize: 67) { $0 })
             .values
-        let lanes = try TrainingLanes(of: model, size: size)
+        let lanes = try ModelLanes(of: model, size: size)
         // Twice: what the first left behind would count again.
         for _ in 0..<2 {
             let parameters = model.parameters.tensors(under: test.phase.paths)
             for tensor in parameters { try tensor.clearGradient() }
-            let found = try lanes.slopes(of: rows, by: loss, to: model)
+            let found = try lanes.slopes(of: rows, by: loss)
             for (found, expected) in zip(found, expected) {
                 #expect(abs(found - expected) <= 1e-4 * max(1, abs(expected)))
             }
@@ -104,13 +104,13 @@ import Torch
         let test = Self.cases[0]
         let model = try Self.model(test)
         let (loss, rows) = (Self.loss(test, of: model), Self.rows(test, of: model))
-        let lanes = try TrainingLanes(of: model, size: 2)
-        let before = try lanes.slopes(of: rows, by: loss, to: model)
+        let lanes = try ModelLanes(of: model, size: 2)
+        let before = try lanes.slopes(of: rows, by: loss)
         for entry in model.parameters.entries {
             try entry.tensor.clearGradient()
             try entry.tensor.assign(entry.tensor.detached() * 0.5)
         }
-        let found = try lanes.slopes(of: rows, by: loss, to: model)
+        let found = try lanes.slopes(of: rows, by: loss)
         let expected = try loss(of: rows, by: model, reducer: BatchReducer(batchSize: 67) { $0 })
             .values
         #expect(abs(found[0] - expected[0]) <= 1e-4 * abs(expected[0]))
@@ -123,14 +123,60 @@ import Torch
         let model = try Self.model(test)
         var rows = Self.rows(test, of: model)
         rows.values[3] = .nan
-        let found = try TrainingLanes(of: model, size: 2).slopes(
-            of: rows, by: Self.loss(test, of: model), to: model)
+        let found = try ModelLanes(of: model, size: 2).slopes(
+            of: rows, by: Self.loss(test, of: model))
         #expect(!found[0].isFinite)
     }
 
     @Test("a batch of too few windows for two threads is one thread's")
     func small() throws {
         let model = try Self.model(Self.cases[0])
-        #expect(try TrainingLanes(of: model, batchSize: 31) == nil)
+        #expect(try ModelLanes(of: model, limit: 31 / ModelLanes.smallestShare).size == 1)
+    }
+
+    @Test(
+        "held-out figures are those of one thread, batch by batch in their order", arguments: cases)
+    private func heldOut(test: Case) throws {
+        let model = try Self.model(test)
+        var loss = Self.loss(test, of: model)
+        loss = StepLoss(
+            phase: loss.phase, configuration: loss.configuration, objective: loss.objective,
+            progress: 1, step: nil, windowCount: loss.windowCount)
+        let rows = Self.rows(test, of: model)
+        let batches = [rows[0..<20], rows[20..<41], rows[41..<64], rows[64..<67]]
+        func sums(_ model: VAE, _ rows: StepLoss.Rows) throws -> HeldOutSums {
+            try loss.heldOutSums(of: rows, by: model) { try $0.mean().item() }
+        }
+        let expected = try batches.map { try sums(model, $0) }
+        let found = try ModelLanes(of: model, size: 3).map(batches) { [loss] model, rows in
+            try loss.heldOutSums(of: rows, by: model) { try $0.mean().item() }
+        }
+        #expect(found.map(\.count) == [20, 21, 23, 3])
+        for (found, expected) in zip(found, expected) {
+            #expect(found.values.count == expected.values.count)
+            for (found, expected) in zip(found.values, expected.values) {
+                #expect(abs(found - expected) <= 1e-5 * max(1, abs(expected)))
+            }
+        }
+        var total = HeldOutSums(of: model)
+        for part in found { total += part }
+        let evaluation = total.evaluation
+        #expect(
+            abs(evaluation.loss - expected.reduce(0) { $0 + $1.loss } / 67)
+                <= 1e-5 * abs(evaluation.loss))
+        #expect(evaluation.layerRates.count == test.layerCount)
+    }
+
+    @Test("a function that fails on one thread fails for all")
+    func failure() throws {
+        struct Broken: Error {}
+        let lanes = try ModelLanes(of: Self.model(Self.cases[0]), size: 2)
+        #expect(throws: Broken.self) {
+            try lanes.map([1, 2, 3, 4]) { _, number in
+                if number == 3 { throw Broken() }
+                return number
+            }
+        }
+        #expect(try lanes.map([1, 2, 3]) { _, number in 2 * number } == [2, 4, 6])
     }
 }
