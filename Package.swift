@@ -29,7 +29,8 @@ let package = Package(
                 .headerSearchPath("../../.libtorch/include/torch/csrc/api/include"),
                 // After libtorch, whose own headers of Gloo come first where it has them.
                 .headerSearchPath("GlooNames"),
-                .unsafeFlags(["-Wno-deprecated-declarations", "-O2"]),
+                // Roots that set no error number can be vectors.
+                .unsafeFlags(["-Wno-deprecated-declarations", "-O2", "-fno-math-errno"]),
             ],
             linkerSettings: [
                 // Libraries that nothing refers to are dropped; CUDA's half of libtorch is opened

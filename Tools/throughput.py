@@ -1,16 +1,18 @@
-"""Files that `latent augment` writes in a second, beside PyTorch with Pillow; and whether memory grows.
+"""Files that `latent augment` writes in a second, beside PyTorch with Pillow or SciPy; and whether memory grows.
 
     ./.libtorch-python Tools/throughput.py DATA-OR-MODEL [-n 100000] [--rounds 3] [--folder DIR]
         [--latent PATH] [-- AUGMENT OPTIONS]
 
-DATA is a folder of grey PNGs, on which `latent train --for augmentation` trains for three epochs first,
-with its default network otherwise; or it is a model of this kind, without labels. In each round both
-write -n PNGs into a new folder, one after the other, the first changing from round to round:
+DATA is a folder of grey PNGs or of WAVs, on which `latent train --for augmentation` trains for three epochs
+first, with its default network otherwise; or it is a model of this kind, without labels. In each round both
+write -n files into a new folder, one after the other, the first changing from round to round:
 
   latent   `latent augment --method density --reject none`: manifest, class folders, renaming and all
   PyTorch  the same decoder with the same weights (Tools/objectives.py) on batches of 256 latents, drawn
            from the same mixtures of Gaussians; two worker processes save PNGs with Pillow, at its
-           default compression (zlib's level 6, as ours), and nothing else is written
+           default compression (zlib's level 6, as ours), or WAVs with SciPy, and nothing else is
+           written. Log-mels become sound as in torchaudio: least squares for the frequencies, 60 rounds
+           of fast Griffin-Lim, as many as ours, of a whole batch at once
 
 Printed: files a second from process start to end, ratio (above 1: latent is faster), median and range;
 peak memory of `latent` at a tenth of the files and at all of them, and of PyTorch's largest process. Then
@@ -20,6 +22,7 @@ ratio is below 1, or memory grows by more than 10 % and 16 MB.
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import pathlib
@@ -40,11 +43,17 @@ BATCH = 256
 
 
 def save(job):
-    """Writes a batch of pictures, in a worker."""
+    """Writes a batch of pictures, or of sounds at a rate, in a worker."""
+    folder, start, items, rate = job
+    if rate:
+        from scipy.io import wavfile
+
+        for offset, samples in enumerate(items):
+            wavfile.write(f"{folder}/{start + offset:06}.wav", rate, samples)
+        return
     from PIL import Image
 
-    folder, start, pictures = job
-    for offset, picture in enumerate(pictures):
+    for offset, picture in enumerate(items):
         Image.fromarray(picture).save(f"{folder}/{start + offset:06}.png")
 
 
@@ -58,7 +67,8 @@ def peer(model, folder, count):
         import torch.nn.functional as F
 
         shape, weights = objectives.read_model(model)
-        size = recorded(model)["outputSize"]
+        record = recorded(model)
+        size, view = record.get("outputSize"), record["preprocessing"]["view"].get("log-mel")
         groups = sorted(
             int(name.split(".")[1]) for name in weights
             if name.startswith("density.") and name.endswith(".weights"))
@@ -79,11 +89,16 @@ def peer(model, folder, count):
         def batches():
             for start in range(0, count, BATCH):
                 pictures = objectives.decode(shape, weights, latents(min(BATCH, count - start)))
+                if view:
+                    sounds = signals(pictures[:, 0], view, record["outputReferenceLevel"], generator)
+                    codes = (sounds.clamp(-1, 1) * 32767).round().short().numpy()
+                    yield folder, start, codes, view["sampleRate"]
+                    continue
                 if list(pictures.shape[2:]) != size:
                     pictures = F.interpolate(
                         pictures, size, mode="bilinear", antialias=True, align_corners=False)
                 codes = (pictures.clamp(0, 1) * 255).round().byte()[:, 0].numpy()
-                yield folder, start, codes
+                yield folder, start, codes, None
 
         with torch.inference_mode():
             # The pool's own feeding would decode everything first; a few batches ahead are enough.
@@ -94,6 +109,29 @@ def peer(model, folder, count):
                     waiting.pop(0).get()
             for result in waiting:
                 result.get()
+
+
+def signals(maps, view, level, generator):
+    """Sounds [N, samples] of log-mels [N, M, T], by fast Griffin-Lim (Perraudin 2013)."""
+    import torch
+
+    from references import sound
+
+    fft, hop = view["fftLength"], view["hopLength"]
+    bank = torch.from_numpy(sound.mel_bank(view["sampleRate"], fft, view["melCount"])).float()
+    floor = math.exp(level - view["rangeNats"])
+    power = ((maps.clamp(0, 1) - 1) * view["rangeNats"] + level).exp() - floor
+    magnitude = (torch.linalg.pinv(bank) @ power).clamp(min=0).sqrt()
+    window = torch.hann_window(fft)
+    samples = (maps.shape[2] - 1) * hop
+    angle = 2 * math.pi * torch.rand(magnitude.shape, generator=generator)
+    phase, previous = torch.polar(torch.ones_like(angle), angle), None
+    for _ in range(60):
+        guess = torch.istft(magnitude * phase, fft, hop, window=window, length=samples)
+        rebuilt = torch.stft(guess, fft, hop, window=window, return_complex=True)
+        moved = rebuilt if previous is None else rebuilt - previous * (0.99 / 1.99)
+        phase, previous = moved / (moved.abs() + 1e-16), rebuilt
+    return torch.istft(magnitude * phase, fft, hop, window=window, length=samples)
 
 
 def recorded(model):
@@ -131,7 +169,8 @@ def main():
             run = measured.run([
                 args.latent, "augment", "-m", model, "-o", place, "-n", count, "--method", "density",
                 "--quiet", *words, *options])
-            total = sum(path.endswith(".png") for _, _, files in os.walk(place) for path in files)
+            total = sum(
+                path.endswith((".png", ".wav")) for _, _, files in os.walk(place) for path in files)
             if total != count:
                 sys.exit(f"{total} files of {count}")
             shutil.rmtree(place)

@@ -114,3 +114,29 @@ public func inverseShortTimeFourier(
             spectrum.handle, Int64(fftLength), Int64(hopLength), window.handle, Int64(length), $0)
     }
 }
+
+/// A signal whose ``shortTimeFourier(_:fftLength:hopLength:window:isCentred:)`` has about a given magnitude,
+/// on the processor: [F, T] → [(T - 1) · hop + 1].
+///
+/// Source: Perraudin, Balazs & Søndergaard, "A fast Griffin–Lim algorithm", WASPAA 2013.
+///
+/// - Parameters:
+///   - magnitude: [F, T], F = N / 2 + 1
+///   - start: complex [F, T], whose phases the search begins with
+///   - window: [N]
+///   - hopLength: samples from frame to frame
+///   - roundCount: inverse and forward transforms
+///   - momentum: 0 is Griffin & Lim's original
+/// - Returns: the signal that the last round's spectrum, at the magnitude wanted, is nearest to
+/// - Throws: ``TorchError`` when the shapes do not fit, or all frames are less than half of one
+/// - Complexity: two Fourier transforms of N samples for each frame and round
+public func griffinLim(
+    magnitude: Tensor, start: Tensor, window: Tensor, hopLength: Int, roundCount: Int,
+    momentum: Double
+) throws(TorchError) -> Tensor {
+    try Tensor.make {
+        LTGriffinLim(
+            magnitude.handle, start.handle, window.handle, Int64(hopLength), Int64(roundCount),
+            momentum, $0)
+    }
+}

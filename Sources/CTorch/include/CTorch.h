@@ -156,6 +156,9 @@ LTStatus LTShortTimeFourier(LTIn signal, int64_t fftLength, int64_t hopLength, L
 /// The inverse of LTShortTimeFourier with `center`, cut to `length` samples.
 LTStatus LTInverseShortTimeFourier(LTIn spectrum, int64_t fftLength, int64_t hopLength, LTIn window,
                                    int64_t length, LTOut out);
+/// A signal [(T - 1) · hop + 1] whose centred STFT has about the magnitude [F, T], from a complex start [F, T].
+LTStatus LTGriffinLim(LTIn magnitude, LTIn start, LTIn window, int64_t hopLength, int64_t rounds,
+                      double momentum, LTOut out);
 
 // Optimisation
 typedef LTTensor *_Nonnull const *_Nonnull LTTensorList;

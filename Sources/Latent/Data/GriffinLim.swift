@@ -60,35 +60,17 @@ extension LogMelView {
             .clamped(to: floor * 1e-4...Double(Float.greatestFiniteMagnitude))
         let magnitude = try frequencies(ofMelPower: power, rounds: inversion.melIterationCount)
             .squareRoot()  // [F, T]
-        let shape = magnitude.shape
-        var complex: Tensor
+        let start: Tensor
         if let phaseSource, frameCount(sampleCount: phaseSource.count) == map.width {
-            complex = try spectrum(phaseSource)
+            start = try spectrum(phaseSource)
         } else {
             // The spectrum of noise has random phases that fit each other.
             let noise = generator.normals(max((map.width - 1) * hopLength, fftLength))
-            complex = try spectrum(noise).narrowed(axis: 1, start: 0, length: shape[1])
+            start = try spectrum(noise).narrowed(axis: 1, start: 0, length: map.width)
         }
-        let tiny = 1e-8
-        var previous: Tensor?
-        for _ in 0..<max(1, inversion.iterationCount) {
-            let estimate = try complex * (magnitude / (complex.magnitude() + tiny))
-            let padded = try inverseShortTimeFourier(
-                estimate, fftLength: fftLength, hopLength: hopLength, window: window(),
-                length: (map.width - 1) * hopLength + 1)
-            let rebuilt = try shortTimeFourier(
-                padded, fftLength: fftLength, hopLength: hopLength, window: window())
-            if let previous, inversion.momentum > 0 {
-                complex = try rebuilt + (rebuilt - previous) * inversion.momentum
-            } else {
-                complex = rebuilt
-            }
-            previous = rebuilt
-        }
-        let final = try complex * (magnitude / (complex.magnitude() + tiny))
-        var samples = try inverseShortTimeFourier(
-            final, fftLength: fftLength, hopLength: hopLength, window: window(),
-            length: max((map.width - 1) * hopLength + 1, 1)
+        var samples = try griffinLim(
+            magnitude: magnitude, start: start, window: window(), hopLength: hopLength,
+            roundCount: max(1, inversion.iterationCount), momentum: inversion.momentum
         ).floats()
         if samples.count < length {
             samples += [Float](repeating: 0, count: length - samples.count)
