@@ -328,8 +328,13 @@ struct ProductToFew : torch::autograd::Function<ProductToFew> {
         context->save_for_backward({source, values});
         context->saved_data["type"] = x.scalar_type();
         context->saved_data["biased"] = bias.has_value();
-        auto image = y.permute({2, 5, 0, 3, 1, 4}).reshape({x.size(0), outputs, 2 * h, 2 * w});
-        return bias ? image.add_(bias->view({1, -1, 1, 1})) : image;
+        auto image = at::empty({x.size(0), outputs, 2 * h, 2 * w}, at::kFloat);
+        auto start = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
+        products::join_cells(y.const_data_ptr<float>(), rows, columns,
+                             static_cast<int>(x.size(0)), static_cast<int>(outputs),
+                             bias ? start.const_data_ptr<float>() : nullptr,
+                             image.data_ptr<float>());
+        return image;
     }
 
     static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context,

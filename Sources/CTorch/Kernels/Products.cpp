@@ -37,6 +37,7 @@ void weight_gradient(const BFloat16 *source_pairs, const BFloat16 *slope_pairs, 
 // Other processors have none of this: nothing is called where `units` says so.
 Units units() { return Units::none; }
 Panels pack(const float *, int, int, int, int64_t, int64_t, int64_t) { return {}; }
+void unpack(const float *, int, int, int, int64_t, int64_t, int64_t, int64_t, float *) {}
 template <typename Element>
 void multiply(const BFloat16 *, const Panels &, const float *, bool, const Links &, int, Element *) {}
 template void multiply(const BFloat16 *, const Panels &, const float *, bool, const Links &, int,
@@ -44,6 +45,7 @@ template void multiply(const BFloat16 *, const Panels &, const float *, bool, co
 template void multiply(const BFloat16 *, const Panels &, const float *, bool, const Links &, int,
                        float *);
 void unfold(const float *, const Geometry &, int, int, BFloat16 *) {}
+void join_cells(const float *, int, int, int, int, const float *, float *) {}
 void prepare(const BFloat16 *, const BFloat16 *, int, int, int, const Prepared &) {}
 void weight_gradient(const BFloat16 *, const BFloat16 *, const Links &, int, int, int, int, float *) {}
 

@@ -110,6 +110,11 @@ void multiply(const BFloat16 *source, const Panels &panels, const float *bias, b
 void unfold(const float *x, const Geometry &convolution, int items, int channels,
             BFloat16 *destination);
 
+/// Puts cells of 2×2 pixels together, [height][width][items][2][2][channels] to
+/// [items][channels][2 · height][2 · width], and adds a number to each channel; `bias` may be null.
+void join_cells(const float *cells, int height, int width, int items, int channels,
+                const float *bias, float *image);
+
 /// What the gradients of a layer are made of, in one pass over [places][rows][columns].
 struct Prepared {
     /// Rows as they are, where the output is above 0; may be null.

@@ -2,6 +2,7 @@
 
 #if defined(__x86_64__)
 
+#include <algorithm>
 #include <cstring>
 
 #include "Team.hpp"
@@ -66,6 +67,37 @@ void unfold(const float *x, const Geometry &g, int items, int channels, BFloat16
         }
     };
     in_parallel(g.output_height, body);
+}
+
+void join_cells(const float *cells, int height, int width, int items, int channels,
+                const float *bias, float *image) {
+    const int64_t row = 2 * width;
+    auto body = [&](int64_t begin, int64_t end) {
+        for (int64_t y = begin; y < end; ++y) {
+            // Four cells of one channel are a line of the cache, which is read once.
+            for (int first = 0; first < items; first += 4) {
+                const int last = std::min(items, first + 4);
+                for (int x = 0; x < width; ++x) {
+                    const float *cell =
+                        cells + ((y * width + x) * items + first) * 4 * channels;
+                    for (int item = first; item < last; ++item, cell += 4 * channels) {
+                        for (int c = 0; c < channels; ++c) {
+                            const float start = bias ? bias[c] : 0;
+                            float *top = image +
+                                         ((static_cast<int64_t>(item) * channels + c) * height + y) *
+                                             2 * row +
+                                         2 * x;
+                            top[0] = cell[c] + start;
+                            top[1] = cell[channels + c] + start;
+                            top[row] = cell[2 * channels + c] + start;
+                            top[row + 1] = cell[3 * channels + c] + start;
+                        }
+                    }
+                }
+            }
+        }
+    };
+    in_parallel(height, body);
 }
 
 }  // namespace lt::products
