@@ -70,7 +70,7 @@ struct CheckCommand: ParsableCommand {
         console.clear()
         if let note = inputs.omissions.note { console.note(note) }
         guard check.totals.fileCount > 0 || inputs.omissions.otherShardCount > 0 else {
-            throw LatentError.noFiles(to: "check")
+            throw LatentError.noFiles(to: "check", in: inputs)
         }
         var isRefused = false
         if !lists {

@@ -92,7 +92,7 @@ struct LikelihoodCommand: ParsableCommand {
         }
         if let note = inputs.omissions.note { console.note(note) }
         guard counts.files > 0 else {
-            throw LatentError.noFiles(to: "evaluate")
+            throw LatentError.noFiles(to: "evaluate", in: inputs)
         }
         if summary.itemCount > 0 { try writer.write(summary) }
         try output.flush()

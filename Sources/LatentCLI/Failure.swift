@@ -58,8 +58,19 @@ struct Failure {
 
 extension LatentError {
     /// Inputs in which there is nothing to do what is asked.
-    static func noFiles(to verb: String) -> LatentError {
-        LatentError(
-            .data, "no files to \(verb) were found", hint: "name files, or a folder that has some")
+    static func noFiles(to verb: String, in inputs: Inputs) -> LatentError {
+        let names = inputs.arguments.map { $0 == "-" ? "standard input" : $0 }
+        let kind =
+            switch inputs.domain {
+            case .image: "images"
+            case .audio: "recordings"
+            case nil: "files"
+            }
+        let others = inputs.omissions.kinds.map { ", but \($0)" } ?? ""
+        return LatentError(
+            .data,
+            path: names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", …" : ""),
+            "no \(kind) to \(verb) were found\(others)",
+            hint: "name \(kind), or a folder that has some")
     }
 }

@@ -39,7 +39,8 @@ struct InspectCommand: ParsableCommand {
         let configuration = record.configuration
         let windowing = record.preprocessing.windowing
         let training = record.training
-        let weightCount = loaded.file.weights.values.reduce(0) { $0 + $1.values.count }
+        let weightCount = loaded.file.networkWeightCount
+        let numberCount = loaded.file.weights.values.reduce(0) { $0 + $1.values.count }
         var rows = [
             ("file", model), ("sha256", "\(loaded.hash)"), ("written by", record.writtenBy),
             ("domain", record.preprocessing.domain.rawValue),
@@ -65,6 +66,8 @@ struct InspectCommand: ParsableCommand {
                 "network",
                 "\(configuration.architecture.rawValue) \(configuration.widths), latent "
                     + "\(configuration.latentCount), \(weightCount) weights"
+                    + (numberCount > weightCount
+                        ? "; \(numberCount - weightCount) numbers beside them" : "")
             ),
             ("likelihood", configuration.likelihood.rawValue),
             ("labels", record.labels.isEmpty ? "none" : record.labels.joined(separator: ", ")),

@@ -116,7 +116,7 @@ struct JudgeCommand: ParsableCommand {
         try output.flush()
         if let note = inputs.omissions.note { console.note(note) }
         guard fileCount > 0 else {
-            throw LatentError.noFiles(to: "judge")
+            throw LatentError.noFiles(to: "judge", in: inputs)
         }
         console.note(
             "\(rejectedCount) of \(fileCount) would be refused"

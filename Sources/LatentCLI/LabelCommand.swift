@@ -58,6 +58,12 @@ struct LabelCommand: ParsableCommand {
         let items = Array(try Inputs(real, domain: nil)).toTrainOn
         let domain = try Domain(of: items)
         let inputs = try input.inputs(domain: domain)
+        // Said before the labelled files are learned, which takes minutes.
+        if !input.isStream {
+            let looked = try input.inputs(domain: domain)
+            var iterator = looked.makeIterator()
+            guard iterator.next() != nil else { throw LatentError.noFiles(to: "label", in: looked) }
+        }
         let device = try machine.start()
         let interruption = Interruption()
         var configuration = FileLabeller.Configuration()
@@ -112,14 +118,14 @@ struct LabelCommand: ParsableCommand {
         try output.flush()
         if let note = inputs.omissions.note { console.note(note) }
         guard fileCount > 0 else {
-            throw LatentError.noFiles(to: "label")
+            throw LatentError.noFiles(to: "label", in: inputs)
         }
         console.note(
-            "labelled \(counts.values.reduce(0, +)) of \(fileCount) files"
+            "labelled \(counts.values.reduce(0, +)) of \(counted(fileCount, "file"))"
                 + (counts.isEmpty ? "" : ": " + Self.text(counts)))
         guard failedCount + labeller.failures.count == 0 else {
             if failedCount > 0 {
-                console.warning("\(failedCount) of \(fileCount) files cannot be read")
+                console.warning("\(failedCount) of \(counted(fileCount, "file")) cannot be read")
             }
             throw ExitStatus.badData
         }

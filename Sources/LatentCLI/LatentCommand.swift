@@ -56,6 +56,7 @@ struct LatentCommand: ParsableCommand {
         // next ones: given back, its pages are cleared again, a fifth of all time.
         LatentKeepMemory()
         do {
+            try checkVerb(CommandLine.arguments.dropFirst(), of: Self.self)
             var command = try parseAsRoot(
                 Arguments.withAttachedNumbers(CommandLine.arguments.dropFirst()))
             try command.run()
@@ -67,6 +68,24 @@ struct LatentCommand: ParsableCommand {
         } catch {
             finish(error)
         }
+    }
+
+    /// Refuses a first word that is no verb by its name; the parser would speak of what follows it.
+    private static func checkVerb(
+        _ words: ArraySlice<String>, of command: any ParsableCommand.Type
+    ) throws(LatentError) {
+        let verbs = command.configuration.subcommands
+        guard let word = words.first, !word.hasPrefix("-"), word != "help", !verbs.isEmpty else {
+            return
+        }
+        let names = verbs.compactMap { $0.configuration.commandName }
+        if let place = names.firstIndex(of: word) {
+            return try checkVerb(words.dropFirst(), of: verbs[place])
+        }
+        let parent = command == Self.self ? "" : (command.configuration.commandName ?? "") + " "
+        throw LatentError(
+            .usage, path: word, "no such verb, expected \(names.joined(separator: ", "))",
+            hint: "see latent \(parent)--help")
     }
 
     /// Ends the process without the destructors of libtorch and OpenSSL.

@@ -183,11 +183,11 @@ struct ScoreCommand: ParsableCommand {
     private func conclude(_ report: ScoreReport, inputs: Inputs, console: Console) throws {
         if let note = inputs.omissions.note { console.note(note) }
         guard report.fileCount > 0 || inputs.omissions.otherShardCount > 0 else {
-            throw LatentError.noFiles(to: "score")
+            throw LatentError.noFiles(to: "score", in: inputs)
         }
         if report.failedCount > 0 {
             console.warning(
-                "\(report.failedCount) of \(counted(report.fileCount, "file")) cannot be read")
+                "\(report.failedCount) of \(counted(report.fileCount, "file")) cannot be scored")
             throw ExitStatus.badData
         }
         if exitCode, report.flaggedCount > 0 { throw ExitStatus.flagged }

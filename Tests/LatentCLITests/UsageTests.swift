@@ -13,6 +13,50 @@ struct Usage {
         #expect(run.errors.isEmpty)
     }
 
+    @Test(
+        "A word that is no verb is named, with the verbs there are",
+        arguments: [
+            (["scroe", "-m", "model", "folder"], "scroe", "train, score", "latent --help"),
+            (
+                ["evaluate", "detectoin", "scores"], "detectoin", "detection, likelihood",
+                "evaluate --help"
+            ),
+        ])
+    func misspelt(words: [String], word: String, verbs: String, help: String) throws {
+        let run = try Tool.run(words)
+        #expect(run.status == 64 && run.output.isEmpty)
+        #expect(run.errors.hasPrefix("latent: error: \(word): no such verb, expected "))
+        #expect(run.errors.contains(verbs) && run.errors.hasSuffix("\(help)\n"))
+        #expect(try Tool.run("help", "score").status == 0)
+    }
+
+    @Test("A folder without files of the kind is named, with what it has instead")
+    func noFiles() throws {
+        let folder = try TemporaryFolder()
+        let empty = try folder.makeFolder("empty")
+        _ = try folder.makeFolder("mixed")
+        for name in ["a.wav", "b.wav", "notes.txt"] {
+            try Data().write(to: URL(fileURLWithPath: folder / "mixed/\(name)"))
+        }
+        let shapes = Fixtures.path("images/shapes")
+        for (arguments, text) in [
+            (["check", empty], "\(empty): no files to check were found; name files"),
+            (
+                ["check", "--domain", "image", folder / "mixed"],
+                "\(folder / "mixed"): no images to check were found, but 1 .txt, 2 .wav; name images"
+            ),
+            // Before anything is learned.
+            (
+                ["label", "--real", shapes, "--steps", "100000", folder / "mixed"],
+                "\(folder / "mixed"): no images to label were found, but 1 .txt, 2 .wav; name images"
+            ),
+        ] {
+            let run = try Tool.run(arguments)
+            #expect(run.status == 65)
+            #expect(run.errors.contains("latent: error: \(text)"), "\(run.errors)")
+        }
+    }
+
     @Test("The version is answered before libtorch is initialised")
     func earlyVersion() throws {
         let run = try Tool.shell("LD_DEBUG=libs \"$latent\" --version")

@@ -10,8 +10,10 @@ public struct Inputs: Sequence {
     /// How standard input separates paths.
     public enum Separator: Sendable { case newline, null }
 
-    private let arguments: [String]
-    private let domain: Domain?
+    /// As on the command line.
+    public let arguments: [String]
+    /// The kind of files that a walk takes; nil for both.
+    public let domain: Domain?
     private let separator: Separator
     private let attributeNames: [String]
     /// The part of the items that is given; nil for all.
@@ -26,14 +28,20 @@ public struct Inputs: Sequence {
         /// Number of items of other shards.
         public fileprivate(set) var otherShardCount = 0
 
+        /// How many files of which extensions, or nil when nothing was left out.
+        public var kinds: String? {
+            guard !countByExtension.isEmpty else { return nil }
+            return countByExtension.sorted { $0.key < $1.key }
+                .map { "\($0.value) \($0.key.isEmpty ? "without extension" : "." + $0.key)" }
+                .joined(separator: ", ")
+        }
+
         /// A sentence for people, or nil when nothing was left out.
         public var note: String? {
-            guard !countByExtension.isEmpty else { return nil }
-            let kinds = countByExtension.sorted { $0.key < $1.key }
-                .map { "\($0.value) \($0.key.isEmpty ? "without extension" : "." + $0.key)" }
+            guard let kinds else { return nil }
             let count = countByExtension.values.reduce(0, +)
             return "left out \(count) file\(count == 1 ? "" : "s") of other kinds in the folders "
-                + "(\(kinds.joined(separator: ", "))); name a file to have it read anyway"
+                + "(\(kinds)); name a file to have it read anyway"
         }
     }
 

@@ -227,6 +227,15 @@ public struct ModelFile: Sendable {
         index == 0 ? "" : "member.\(index)."
     }
 
+    /// Weights of all networks that training fits to the files; what scores and drawing keep is beside them.
+    public var networkWeightCount: Int {
+        let others: Set<Substring> = ["score", "density", "flow", "deformation", "likelihood"]
+        return weights.reduce(0) { count, entry in
+            others.isDisjoint(with: entry.key.split(separator: "."))
+                ? count + entry.value.values.count : count
+        }
+    }
+
     /// The bytes of the file; equal models give equal bytes.
     public func encoded() throws -> [UInt8] {
         let json = try recordJSON()

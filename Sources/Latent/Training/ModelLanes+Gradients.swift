@@ -12,7 +12,7 @@ extension ModelLanes {
     ///   - loss: what is done with them
     /// - Returns: the figures of the batch
     /// - Throws: what `loss` throws
-    func slopes(of rows: StepLoss.Rows, by loss: StepLoss) throws -> [Double] {
+    func slopes(of rows: StepLoss.Rows, by loss: StepLoss) throws -> StepLoss.Figures {
         let parts = (0..<size).map {
             rows[rows.count * $0 / size..<rows.count * ($0 + 1) / size]
         }
@@ -20,14 +20,13 @@ extension ModelLanes {
         let figures = try together { part, model, sum in
             try loss(
                 of: parts[part], by: model,
-                reducer: BatchReducer(batchSize: batchSize, sum: sum)
-            ).values
+                reducer: BatchReducer(batchSize: batchSize, sum: sum))
         }
         for copy in copies {
             try Tensor.moveGradients(
                 of: copy.parameters.tensors(under: loss.phase.paths),
                 to: model.parameters.tensors(under: loss.phase.paths))
         }
-        return figures.dropFirst().reduce(figures[0]) { zip($0, $1).map(+) }
+        return figures.dropFirst().reduce(figures[0], +)
     }
 }

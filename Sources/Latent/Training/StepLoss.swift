@@ -44,11 +44,19 @@ struct StepLoss: Sendable {
 
     /// What rows add to the figures of their batch, in nats for each window.
     struct Figures: Sendable {
-        let loss: Double
-        let distortion: Double
-        let rate: Double
+        let loss, distortion, rate: Double
 
-        var values: [Double] { [loss, distortion, rate] }
+        static func + (first: Figures, second: Figures) -> Figures {
+            Figures(
+                loss: first.loss + second.loss, distortion: first.distortion + second.distortion,
+                rate: first.rate + second.rate)
+        }
+
+        /// Those of the rows of all processes.
+        func summed(over team: Team) throws -> Figures {
+            let sums = try team.sum([loss, distortion, rate])
+            return Figures(loss: sums[0], distortion: sums[1], rate: sums[2])
+        }
     }
 
     /// Works out the loss of rows, varied as training has it, and adds its gradients to those of a model.

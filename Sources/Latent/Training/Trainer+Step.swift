@@ -12,11 +12,12 @@ extension Trainer {
             codes: codes(batch, of: job.training), noise: stepNoise(phase, batch: batch),
             weights: job.configuration.balance == .weight
                 ? batch.items.map { job.training.balanceWeight($0) } : nil)
-        let figures = try job.team.sum(
-            slopes(of: rows, wholeCount: batch.wholeCount, phase, progress: progress))
-        guard figures[0].isFinite else {
+        let figures = try slopes(
+            of: rows, wholeCount: batch.wholeCount, phase, progress: progress
+        ).summed(over: job.team)
+        guard figures.loss.isFinite else {
             try optimizer.clearGradients()
-            throw NotFinite(reason: "the loss is \(figures[0])")
+            throw NotFinite(reason: "the loss is \(figures.loss)")
         }
         try job.team.sumGradients(model.parameters.tensors(under: phase.paths))
         let norm = try optimizer.clipGradientNorm(maximum: job.configuration.gradientClip)
@@ -29,16 +30,15 @@ extension Trainer {
 
         let count = Double(batch.wholeCount)
         state.sums.windowCount += batch.wholeCount
-        state.sums.loss += figures[0] * count
-        state.sums.distortion += figures[1] * count
-        state.sums.rate += figures[2] * count
+        state.sums.loss += figures.loss * count
+        state.sums.distortion += figures.distortion * count
+        state.sums.rate += figures.rate * count
     }
 
-    /// Gives the model the gradients of rows of a batch, and their share of its figures: loss, distortion
-    /// and rate.
+    /// Gives the model the gradients of rows of a batch, and their share of its figures.
     private func slopes(
         of rows: StepLoss.Rows, wholeCount: Int, _ phase: Phase, progress: Double
-    ) throws -> [Double] {
+    ) throws -> StepLoss.Figures {
         let loss = stepLoss(phase, progress: progress, step: state.step)
         if lanes.size > 1, rows.count >= lanes.size * ModelLanes.smallestShare {
             return try lanes.slopes(of: rows, by: loss)
@@ -47,8 +47,7 @@ extension Trainer {
             of: rows, by: model,
             reducer: BatchReducer(batchSize: Double(wholeCount)) { value in
                 try self.job.team.sum([value])[0]
-            }
-        ).values
+            })
     }
 
     private func stepLoss(_ phase: Phase, progress: Double, step: Int?) -> StepLoss {
