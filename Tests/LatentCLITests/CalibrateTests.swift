@@ -69,6 +69,8 @@ struct CalibrateTests {
         #expect(found.0.count == 64 && found.rate == 0.02)
         let text = try Tool.run("inspect", folder / "m")
         #expect(text.lines.filter { $0.hasPrefix("calibration ") }.count == 2)
+        // What scores keep of the training files is no weight.
+        #expect(text.output.contains(" weights; ") && text.output.contains(" numbers beside them"))
         let history = try record(folder / "m")["calibrationHistory"] as? [[String: Any]]
         #expect(history?.map { $0["calibrationCount"] as? Int } == [24, 44])
         #expect(
