@@ -109,24 +109,24 @@ LTStatus LTGriffinLim(const LTTensor *magnitude, const LTTensor *start, const LT
         std::vector<float> signal(static_cast<size_t>(frames.padded()));
         auto before = now.clone(), estimate = at::empty_like(now);
         auto values = at::empty({frames.count, frames.length}, at::kFloat);
-        auto project_now = [&](double amount) {
-            project(now.const_data_ptr<float>(), before.const_data_ptr<float>(),
-                    static_cast<float>(amount), wanted.const_data_ptr<float>(), wanted.numel(),
-                    estimate.data_ptr<float>());
+        auto project_now = [&](int64_t round) {
+            // What the first two start from has no round before it.
+            auto amount = static_cast<float>(round < 2 ? 0 : momentum);
+            project(now.const_data_ptr<float>(), before.const_data_ptr<float>(), amount,
+                    wanted.const_data_ptr<float>(), wanted.numel(), estimate.data_ptr<float>());
             auto spectra = at::view_as_complex(estimate);
             at::fft_irfft_out(values, spectra, frames.length, 1);
             add_up(frames, values.const_data_ptr<float>(), weights, signal);
         };
         for (int64_t round = 0; round < rounds; ++round) {
-            // What the first two start from has no round before it.
-            project_now(round < 2 ? 0 : momentum);
+            project_now(round);
             reflect(frames, signal);
             cut(frames, signal, values.data_ptr<float>());
             std::swap(now, before);
             auto spectra = at::view_as_complex(now);
             at::fft_rfft_out(spectra, values, frames.length, 1);
         }
-        project_now(rounds < 2 ? 0 : momentum);
+        project_now(rounds);
         auto result = at::empty({frames.samples()}, at::kFloat);
         std::copy_n(signal.data() + frames.length / 2, frames.samples(), result.data_ptr<float>());
         return result;

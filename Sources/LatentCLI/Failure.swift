@@ -60,12 +60,7 @@ extension LatentError {
     /// Inputs in which there is nothing to do what is asked.
     static func noFiles(to verb: String, in inputs: Inputs) -> LatentError {
         let names = inputs.arguments.map { $0 == "-" ? "standard input" : $0 }
-        let kind =
-            switch inputs.domain {
-            case .image: "images"
-            case .audio: "recordings"
-            case nil: "files"
-            }
+        let kind = inputs.domain?.plural ?? "files"
         let others = inputs.omissions.kinds.map { ", but \($0)" } ?? ""
         return LatentError(
             .data,

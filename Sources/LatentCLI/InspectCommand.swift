@@ -40,7 +40,10 @@ struct InspectCommand: ParsableCommand {
         let windowing = record.preprocessing.windowing
         let training = record.training
         let weightCount = loaded.file.networkWeightCount
-        let numberCount = loaded.file.weights.values.reduce(0) { $0 + $1.values.count }
+        // Scales, of which each network has one, are neither.
+        let keptCount =
+            loaded.file.weights.values.reduce(0) { $0 + $1.values.count } - weightCount
+            - record.views.count * record.members
         var rows = [
             ("file", model), ("sha256", "\(loaded.hash)"), ("written by", record.writtenBy),
             ("domain", record.preprocessing.domain.rawValue),
@@ -66,8 +69,7 @@ struct InspectCommand: ParsableCommand {
                 "network",
                 "\(configuration.architecture.rawValue) \(configuration.widths), latent "
                     + "\(configuration.latentCount), \(weightCount) weights"
-                    + (numberCount > weightCount
-                        ? "; \(numberCount - weightCount) numbers beside them" : "")
+                    + (keptCount > 0 ? "; \(keptCount) numbers beside them" : "")
             ),
             ("likelihood", configuration.likelihood.rawValue),
             ("labels", record.labels.isEmpty ? "none" : record.labels.joined(separator: ", ")),

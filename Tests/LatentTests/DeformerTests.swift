@@ -188,7 +188,11 @@ import Torch
         #expect(read.record.deformation == file.record.deformation)
         let network = try #require(try DeformationNetwork(read))
         #expect(try network.tensors() == file.weights.filter { $0.key.hasPrefix("deform.") })
-        #expect(throws: Never.self) { try read.model(on: .cpu) }
+        let model = try read.model(on: .cpu)
+        // Deformations are beside the network.
+        #expect(
+            read.networkWeightCount
+                == model.parameters.entries.reduce(0) { $0 + $1.tensor.count })
         var lacking = file
         lacking.weights["deform.encoder.0.bias"] = nil
         var other = file

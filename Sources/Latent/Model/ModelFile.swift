@@ -229,11 +229,19 @@ public struct ModelFile: Sendable {
 
     /// Weights of all networks that training fits to the files; what scores and drawing keep is beside them.
     public var networkWeightCount: Int {
-        let others: Set<Substring> = ["score", "density", "flow", "deformation", "likelihood"]
-        return weights.reduce(0) { count, entry in
-            others.isDisjoint(with: entry.key.split(separator: "."))
-                ? count + entry.value.values.count : count
+        record.views.indices.reduce(0) { count, view in
+            (0..<record.members).reduce(count) { count, member in
+                weights(ofView: view, member: member)
+                    .filter { Self.isOfNetwork($0.key) && $0.key != Self.logScalePath }
+                    .reduce(count) { $0 + $1.value.values.count }
+            }
         }
+    }
+
+    /// Whether a path, without view and member, is of a network and not of what is beside it.
+    private static func isOfNetwork(_ path: String) -> Bool {
+        !FittedScores.owns(path) && !LatentDensity.owns(path) && !LatentFlow.owns(path)
+            && !DeformationNetwork.owns(path)
     }
 
     /// The bytes of the file; equal models give equal bytes.
@@ -456,11 +464,7 @@ public struct ModelFile: Sendable {
     ) throws -> VAE {
         let model = try VAE(configuration, device: device, seed: 0)
         do {
-            try model.parameters.load(
-                weights.filter {
-                    !FittedScores.owns($0.key) && !LatentDensity.owns($0.key)
-                        && !LatentFlow.owns($0.key) && !DeformationNetwork.owns($0.key)
-                })
+            try model.parameters.load(weights.filter { Self.isOfNetwork($0.key) })
         } catch {
             throw LatentError(.model, error.message, hint: "train the model again")
         }
