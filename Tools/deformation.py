@@ -8,8 +8,8 @@ deformation.json    {"cases": [{shape, numbers, x, rows, columns, repeats_edges,
     numbers alone; and a pass of a small network whose weights are a formula: number i of tensor k, in
     the order in which they are made, is 0.1 sin(0.37 i + k). Used by DeformationTests.
 
-`apply` and `Network` are the same in PyTorch, for batches: Tools/usefulness.py draws deformations of
-its own with them. They are compared with the NumPy ones before anything is written.
+`apply` is the same in PyTorch, for batches: Tools/usefulness.py deforms with numbers of its own, as large
+as those of a model, `sizes`. It is compared with the NumPy one before anything is written.
 """
 
 import json
@@ -48,16 +48,18 @@ def apply(numbers, x, rows=1, columns=1, repeats_edges=True):
     return (moved * gain.clamp(0.1, 3)).clamp(0, 1)
 
 
+def sizes(model):
+    """Deviations [96] of the numbers that `latent augment --method deform` draws by a model."""
+    factor = safetensors.torch.load_file(model)["deform.factor"]
+    return 0.75 * factor.square().sum(1).sqrt()
+
+
 class Network:
-    """The autoencoder of a model file, or of tensors by their paths."""
+    """The autoencoder that finds deformations, of tensors by their paths."""
 
     def __init__(self, tensors):
         self.tensors = {name.removeprefix("deform."): value for name, value in tensors.items()
                         if name.startswith("deform.")}
-
-    @classmethod
-    def of(cls, path):
-        return cls(safetensors.torch.load_file(path))
 
     def layer(self, name):
         return self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]

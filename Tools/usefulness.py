@@ -71,7 +71,7 @@ from usefulness_statistics import Figures, table
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
-VERSION = 2  # of what is kept: another one forgets all of it
+VERSION = 3  # of what is kept: another one forgets all of it
 
 ROWS = ["real", "classic", "classic+elastic", "smote", "random", "ours", "smote+classic",
         "random+classic", "ours+classic", "smote alone", "random alone", "ours alone"]

@@ -8,7 +8,6 @@ import subprocess
 import tempfile
 
 import torch
-import torch.nn.functional as F
 
 import deformation
 from usefulness_classifier import BATCH, read, vary
@@ -47,36 +46,12 @@ def smote(x, y, count, neighbours=5):
     return torch.stack(made), torch.stack(labels)
 
 
-def strengths(model, x, y, count):
-    """Numbers of deformations [count, 96] as `latent augment --method deform` draws them."""
-    net = deformation.Network.of(model)
-    size = record_of(model)["deformation"]
-    small = F.interpolate(x, (size["height"], size["width"]), mode="bilinear", antialias=True,
-                          align_corners=False)
-    first = torch.randint(0, len(x), (count,))
-    second = torch.stack([
-        mates[torch.randint(0, len(mates), (1,))[0]]
-        for mates in (torch.nonzero((y == y[i]) & (torch.arange(len(y)) != i)).flatten()
-                      for i in first)])
-    mean, log_variance = net.posterior(torch.cat([small[first], small[second]], 1))
-    z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-    return net.numbers(z) * 1.3 * torch.rand(count, 1)
-
-
-def record_of(model):
-    with open(model, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return json.loads(json.loads(file.read(length))["__metadata__"]["record"])
-
-
-def randomly(model, x, y, count, is_sound):
-    """Real files, deformed by independent numbers of the size of ours."""
-    size = strengths(model, x, y, 2000).square().mean(0).sqrt()
-    a, b = pick(x, y, count)
-    numbers = torch.randn(count, deformation.COUNT) * size
+def randomly(model, x, is_sound):
+    """Files, deformed by independent numbers of the size of ours."""
+    numbers = torch.randn(len(x), deformation.COUNT) * deformation.sizes(model)
     return torch.cat([
         deformation.apply(n, part, repeats_edges=not is_sound)
-        for n, part in zip(numbers.split(500), a.split(500))]), b
+        for n, part in zip(numbers.split(500), x.split(500))])
 
 
 class Real:
@@ -186,7 +161,8 @@ def source(real, row):
     elif kind == "smote":
         made = smote(real.x, real.y, count)
     elif kind == "random":
-        made = randomly(real.model(), real.x, real.y, count, real.is_sound)
+        a, b = pick(real.x, real.y, count)
+        made = randomly(real.model(), a, real.is_sound), b
     elif kind == "ours":
         made = real.files("deform", real.data(), *amount, "--method", "deform")[:2]
     elif kind in ("posterior", "interpolate"):
@@ -224,12 +200,9 @@ def imbalanced_source(real, row, rare, fill):
     elif kind == "smote":
         a, b = smote(x[own], y[own], fill)
     elif kind == "random":
-        size = strengths(real.model(), x, y, 2000).square().mean(0).sqrt()
         a, b = pick(x[own], y[own], fill)
-        a = deformation.apply(torch.randn(fill, deformation.COUNT) * size, a,
-                              repeats_edges=not real.is_sound)
+        a = randomly(real.model(), a, real.is_sound)
     elif kind == "ours":
-        # All files are named, so that half of the rare ones are deformed by pairs of any class.
         a, b = real.files("fill", real.data(), "--counts", f"{real.names[rare]}={fill}",
                           "--method", "deform")[:2]
     if kind not in ("real", "classic"):

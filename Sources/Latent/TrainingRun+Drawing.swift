@@ -43,7 +43,7 @@ extension TrainingRun {
     /// How items of a class differ; nil where there are no two, of one window each.
     ///
     /// Learned from all items: a deformation has no part in scores, so that none need be kept from it.
-    func deformations(_ survey: Survey, plan: TrainingPlan) throws -> DeformationNetwork? {
+    func deformations(_ survey: Survey, plan: TrainingPlan) throws -> DeformationDistribution? {
         let stepCount = request.deformationStepCount ?? DeformationNetwork.defaultStepCount
         guard plan.purpose == .augmentation, stepCount > 0 else { return nil }
         let preprocessing = plan.primary.preprocessing
@@ -65,7 +65,7 @@ extension TrainingRun {
         let pairs = try DeformationPairs(of: source, configuration: configuration)
         guard pairs.itemCount > 0 else { return nil }
         configuration.itemCount = pairs.itemCount
-        return try DeformationNetwork.fitted(
+        return try DeformationDistribution.fitted(
             to: pairs, configuration: configuration, isImage: preprocessing.domain == .image,
             seed: request.seed
         ) { done in

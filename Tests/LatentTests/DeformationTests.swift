@@ -268,6 +268,24 @@ import Torch
         )
         #expect(right > 1.5)
         #expect(left < -1.5)
+        // Draws move to both sides, about as far, and hardly up or down.
+        let spread = try #require(try DeformationDistribution(of: network, between: pairs, seed: 4))
+        var generator = Generator(seed: 5)
+        func lower(_ values: [Float]) -> Float {
+            middle((0..<256).map { values[$0 % 16 * 16 + $0 / 16] })
+        }
+        var (across, down): ([Float], [Float]) = ([], [])
+        for _ in 0..<100 {
+            let drawn = try made(other, by: spread.draw(spread: 1, using: &generator))
+            across.append(middle(drawn) - middle(other))
+            down.append(lower(drawn) - lower(other))
+        }
+        let deviations = [across, down].map { values in
+            (values.reduce(0) { $0 + $1 * $1 } / Float(values.count)).squareRoot()
+        }
+        #expect((1...3).contains(deviations[0]))
+        #expect(deviations[1] < 0.4 * deviations[0])
+        #expect((30...70).contains(across.count { $0 > 0 }))
     }
 
     @Test("pairs are two items of one class; those of classes of one are left out")

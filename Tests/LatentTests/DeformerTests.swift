@@ -12,9 +12,10 @@ import Torch
 
     init() { _ = Runtime.threadCount }
 
-    /// A model whose deformations are the given numbers for every pair.
+    /// A model whose deformations have these deviations of single numbers.
     private static func file(
-        _ preprocessing: Preprocessing = .whole(height: 16, width: 16), numbers: [Int: Float] = [:]
+        _ preprocessing: Preprocessing = .whole(height: 16, width: 16),
+        deviations: [Int: Float] = [:]
     ) throws -> (file: ModelFile, model: VAE) {
         let windowing = preprocessing.windowing
         let channels = preprocessing.channelCount
@@ -23,13 +24,11 @@ import Torch
                 channelCount: channels, height: windowing.height, width: windowing.width,
                 likelihood: .bernoulli), device: .cpu, seed: 8)
         var file = try ModelFile.tiny(model, preprocessing)
-        let configuration = DeformationConfiguration(
+        file.record.deformation = DeformationConfiguration(
             windowing: windowing, channelCount: channels, stepCount: 1, itemCount: 2)
-        let network = try DeformationNetwork(configuration, seed: 1)
-        file.record.deformation = configuration
-        file.weights.merge(try network.tensors()) { $1 }
-        file.weights["deform.decoder.numbers.bias"] = HostTensor(
-            shape: [96], values: (0..<96).map { numbers[$0] ?? 0 })
+        file.weights["deform.factor"] = HostTensor(
+            shape: [96, 96],
+            values: (0..<96 * 96).map { $0 / 96 == $0 % 96 ? deviations[$0 / 96] ?? 0 : 0 })
         return (file, model)
     }
 
@@ -73,9 +72,14 @@ import Torch
         }
         // A stroke reaches as far as one place of 16: two columns and three rows of the image.
         let thick = try Self.generate(
-            Self.file(preprocessing, numbers: [95: 1e6]), parents, count: 1)
-        let made = try Image(pngData: thick[0].bytes, path: nil)
-        let parent = try Image(contentsOf: thick[0].parents[0].path)
+            Self.file(preprocessing, deviations: [95: 1e6]), parents, count: 8)
+        // Some get thicker and some thinner, half of the largest value being the mean of all.
+        let (item, made) = try #require(
+            try thick.map { ($0, try Image(pngData: $0.bytes, path: nil)) }.first { _, image in
+                image.samples.reduce(0) { $0 + Int($1) }
+                    > image.samples.count * (1 << (bitDepth - 1))
+            })
+        let parent = try Image(contentsOf: item.parents[0].path)
         func largest(_ row: Int, _ column: Int, rows: Int, columns: Int) -> UInt16 {
             (row - rows...row + rows).flatMap { y in
                 (column - columns...column + columns).map { x in
@@ -90,23 +94,25 @@ import Torch
     @Test("what is done is multiplied by the spread, and differs from draw to draw")
     func strength() throws {
         let parents = try fixtureItems("images/shapes/disc", .image)
-        let file = try Self.file(numbers: [94: -1])
+        let file = try Self.file(deviations: [94: 1])
         func brightness(_ bytes: [UInt8]) throws -> Double {
             let samples = try Image(pngData: bytes, path: nil).samples
             return Double(samples.reduce(0) { $0 + Int($1) })
         }
         func factors(_ spread: Double) throws -> [Double] {
-            try Self.generate(file, parents, count: 40, spread: spread).map { item in
+            try Self.generate(file, parents, count: 200, spread: spread).map { item in
                 try brightness(item.bytes)
                     / brightness(Array(Data(at: item.parents[0].path)))
             }
         }
         let (none, half, full) = (try factors(0), try factors(0.5), try factors(1))
         #expect(none.allSatisfy { $0 == 1 })
-        // 1 - 0.3·u with u from 0 to 1.3.
-        #expect(full.allSatisfy { (0.60...1.01).contains($0) })
-        #expect((full.min() ?? 1) < 0.68 && (full.max() ?? 0) > 0.95)
-        for (a, b) in zip(half, full) { #expect(abs((1 - b) - 2 * (1 - a)) < 0.02) }
+        // 1 + 0.3·0.75·n with n from N(0, 1); above 1 what is white cannot get brighter.
+        let darker = zip(half, full).filter { $0.1 < 1 && $0.1 > 0.15 }
+        #expect((75...125).contains(darker.count))
+        for (a, b) in darker { #expect(abs((1 - b) - 2 * (1 - a)) < 0.02) }
+        let square = darker.reduce(0) { $0 + ($1.1 - 1) * ($1.1 - 1) } / Double(darker.count)
+        #expect((0.19...0.26).contains(square.squareRoot()))
     }
 
     @Test("without a deformation a recording is what its own spectrogram and phase give")
@@ -143,64 +149,96 @@ import Torch
         let preprocessing = Preprocessing(
             view: .logMel(view),
             windowing: Windowing(mode: .frames, height: 16, width: 128, stride: 4))
-        // Half as far to the next value: up to twice as long, as u goes to 1.3.
-        let file = try Self.file(preprocessing, numbers: [0: -0.5 / 0.3 / 1.3])
-        var ratios: [Double] = []
-        for item in try Self.generate(file, Array(parents), count: 8) {
+        // From value to value as far as 1 + 0.2·n.
+        let deviation: Float = 0.2 / 0.3 / 0.75
+        let file = try Self.file(preprocessing, deviations: [0: deviation])
+        let deformations = try #require(try DeformationDistribution(file.file))
+        for item in try Self.generate(file, Array(parents), count: 24) {
             let parent = try Audio(contentsOf: item.parents[0].path)
             let found = try Audio(data: item.bytes, path: nil)
-            ratios.append(Double(found.frameCount) / Double(parent.frameCount))
+            var generator = Generator(
+                seed: 0, Stream.augmentation.rawValue, UInt64(item.drawIndex))
+            let number = deformations.draw(spread: 1, using: &generator).numbers[0]
+            let ratio = 1 / Double(1 + 0.3 * number)
+            // No longer than a window of 128 frames of 64 samples.
+            let expected = min(ratio * Double(parent.frameCount), 128 * 64)
+            #expect(abs(Double(found.frameCount) - expected) < 0.1 * expected + 256)
         }
-        #expect(ratios.allSatisfy { (0.95...2.1).contains($0) })
-        #expect((ratios.max() ?? 0) > 1.3)
     }
 
-    @Test("parents are an item, and its class-mate or a pair of any class")
+    @Test("each item is deformed as often as another, and needs no class-mate")
     func schedule() throws {
         let labels = ["a", "b", "a", nil, "c", "b", nil, "a"]
         let items = labels.enumerated().map { Item.at("\($0.offset).png", label: $0.element) }
         let schedule = try ParentSchedule(items, method: .deform, seed: 3)
-        var own = 0
-        var firsts: [String: Int] = [:]
-        var others = Set<String?>()
-        for index in 0..<400 {
-            let parents = schedule.draw(index).parents
-            firsts[parents[0].path, default: 0] += 1
-            let pair = Array(parents.suffix(2))
-            #expect(pair[0].label == pair[1].label && pair[0].path != pair[1].path)
-            if parents.count == 2 { own += 1 } else { others.insert(pair[0].label) }
+        let parents = (0..<400).map { schedule.draw($0).parents }
+        #expect(parents.allSatisfy { $0.count == 1 })
+        let counts = Dictionary(grouping: parents) { $0[0].path }.mapValues(\.count)
+        #expect(counts.count == 8 && counts.values.allSatisfy { $0 == 50 })
+        #expect(
+            try ParentSchedule([.at("a.png", label: "a")], method: .deform, seed: 0).order == [0])
+    }
+
+    @Test("deformations spread as they were seen, half of what goes together left out")
+    func moments() throws {
+        let configuration = DeformationTests.configuration(1, 8, 8)
+        // Numbers 0 and 1 are opposite, 2 is 1 or -1 by itself, the others are none.
+        let rows: [[Float]] = [[2, -2, 1], [-2, 2, 1], [2, -2, -1], [-2, 2, -1]]
+        let numbers = try Tensor(
+            rows.flatMap { $0 + [Float](repeating: 0, count: 93) }, shape: [4, 96])
+        let distribution = try #require(
+            try DeformationDistribution(configuration, numbers: numbers))
+        func covariance(_ a: Int, _ b: Int) -> Float {
+            (0..<96).reduce(0) {
+                $0 + distribution.factor[a * 96 + $1] * distribution.factor[b * 96 + $1]
+            }
         }
-        // Each is deformed as often as another, c too, which is alone.
-        #expect(firsts.count == 8 && firsts.values.allSatisfy { $0 == 50 })
-        #expect((130...220).contains(own))
-        #expect(others == ["a", "b", nil])
-        let alone = try #require(throws: LatentError.self) {
-            try ParentSchedule(
-                [.at("a.png", label: "a"), .at("b.png", label: "b")], method: .deform, seed: 0)
+        for (a, b, expected) in [
+            (0, 0, 4), (1, 1, 4), (0, 1, -2), (2, 2, 1), (0, 2, 0), (3, 3, 0), (2, 95, 0),
+        ] as [(Int, Int, Float)] {
+            #expect(abs(covariance(a, b) - expected) < 1e-5)
         }
-        #expect(alone.code == .usage && alone.message.contains("--method deform"))
+        // Draws are three quarters as strong: variances 4, 4 and 1 times 9/16.
+        var generator = Generator(seed: 1)
+        let draws = (0..<20_000).map { _ in
+            distribution.draw(spread: 1, using: &generator).numbers
+        }
+        for (a, b, expected) in [(0, 0, 2.25), (1, 1, 2.25), (0, 1, -1.125), (2, 2, 0.5625)]
+            as [(Int, Int, Float)]
+        {
+            let found = draws.reduce(0) { $0 + $1[a] * $1[b] } / Float(draws.count)
+            // Five standard errors of a variance at most.
+            #expect(abs(found - expected) < 5 * 2.25 * (2.0 / 20_000).squareRoot())
+        }
+        let broken = try Tensor([Float](repeating: .nan, count: 96), shape: [1, 96])
+        #expect(try DeformationDistribution(configuration, numbers: broken) == nil)
     }
 
     @Test("a model file gives back what it was given, and says where it does not fit")
     func roundTrip() throws {
-        let (file, _) = try Self.file(numbers: [3: 0.5])
+        let (file, _) = try Self.file(deviations: [3: 0.5])
         let read = try ModelFile(decoding: file.encoded())
         #expect(read.record.deformation == file.record.deformation)
-        let network = try #require(try DeformationNetwork(read))
-        #expect(try network.tensors() == file.weights.filter { $0.key.hasPrefix("deform.") })
+        let deformations = try #require(try DeformationDistribution(read))
+        #expect(deformations.tensors() == file.weights.filter { $0.key.hasPrefix("deform.") })
         let model = try read.model(on: .cpu)
         // Deformations are beside the network.
         #expect(
             read.networkWeightCount
                 == model.parameters.entries.reduce(0) { $0 + $1.tensor.count })
         var lacking = file
-        lacking.weights["deform.encoder.0.bias"] = nil
-        var other = file
-        other.record.deformation?.height = 40
+        lacking.weights["deform.factor"] = nil
+        var smaller = file
+        smaller.weights["deform.factor"] = HostTensor(shape: [1, 1], values: [1])
+        var infinite = file
+        infinite.weights["deform.factor"] = HostTensor(
+            shape: [96, 96], values: [Float](repeating: .infinity, count: 96 * 96))
         var coloured = file
         coloured.record.deformation?.channelCount = 3
-        for broken in [lacking, other, coloured] {
-            let error = try #require(throws: LatentError.self) { try DeformationNetwork(broken) }
+        for broken in [lacking, smaller, infinite, coloured] {
+            let error = try #require(throws: LatentError.self) {
+                try DeformationDistribution(broken)
+            }
             #expect(error.code == .model)
         }
     }

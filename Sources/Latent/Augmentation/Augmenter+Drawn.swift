@@ -45,7 +45,7 @@ extension Augmenter {
             let noiseTensor = try Tensor(noise, shape: [total, latentCount]).to(model.device)
             let z: Tensor
             switch configuration.method {
-            case .transform: return chunk.map(\.untouched)
+            case .transform, .deform: return chunk.map(\.untouched)
             case .prior, .vamp:
                 z = try model.priorLatents(
                     noise: noiseTensor * configuration.spread, choices: choices,
@@ -71,8 +71,6 @@ extension Augmenter {
                 z = try encode(
                     chunk, by: model, move: move, parent: 0, counts: counts,
                     noise: noiseTensor * configuration.spread)
-            case .deform:
-                return try deform(chunk)
             case .interpolate, .smote, .extrapolate:
                 let first = try encode(chunk, by: model, move: move, parent: 0, counts: counts)
                 let second = try encode(chunk, by: model, move: move, parent: 1, counts: counts)
@@ -101,20 +99,6 @@ extension Augmenter {
     private func isMoved(_ prepared: Prepared) -> Bool {
         configuration.direction != nil && configuration.strength != 0
             || !prepared.parentCodes.isEmpty && prepared.parentCodes[0] != prepared.codes
-    }
-
-    /// Draws what is done to the first parent of each: what makes the last of them of the last but one.
-    private func deform(_ chunk: [Prepared]) throws -> [Renderer.Job] {
-        guard let deformer else { return [] }
-        let deformations = try deformer.deformations(
-            of: chunk.map { ($0.windows[$0.windows.count - 2], $0.windows[$0.windows.count - 1]) },
-            generators: chunk.map(\.draw.generator), spread: configuration.spread)
-        return zip(chunk, deformations).map { prepared, deformation in
-            Renderer.Job(
-                slot: prepared.slot, draw: prepared.draw, parents: prepared.windows, windows: [],
-                real: nil,
-                mix: nil, codes: prepared.codes, deformation: deformation)
-        }
     }
 
     private func encode(

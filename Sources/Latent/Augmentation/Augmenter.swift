@@ -62,7 +62,7 @@ public final class Augmenter {
     let configuration: Configuration
     let density: LatentDensity?
     let flow: LatentFlow?
-    let deformer: Deformer?
+    let deformations: DeformationDistribution?
     let labelling: Labelling
     /// Where latents of labels lie, where posteriors are moved from one to another.
     let labelMeans: LabelMeans?
@@ -86,8 +86,11 @@ public final class Augmenter {
         source = (file, model)
         let preprocessing = file.record.preprocessing
         reading =
-            configuration.method == .transform
-            ? .whole(preprocessing.domain) : .windows(preprocessing)
+            switch configuration.method {
+            case .transform: .whole(preprocessing.domain)
+            case .deform: .deformed(preprocessing)
+            default: .windows(preprocessing)
+            }
         self.configuration = configuration
         density =
             configuration.method == .density ? try file.naming { try LatentDensity(file) } : nil
@@ -112,14 +115,16 @@ public final class Augmenter {
                 hint: "train with --objective vamp, or use --method "
                     + "\(file.hasDensity ? "density" : "prior")")
         }
-        deformer = configuration.method == .deform ? try file.naming { try Deformer(file) } : nil
-        guard configuration.method != .deform || deformer != nil else {
+        deformations =
+            configuration.method == .deform
+            ? try file.naming { try DeformationDistribution(file) } : nil
+        guard configuration.method != .deform || deformations != nil else {
             throw LatentError(
                 .usage, path: file.path, "the model has no deformations",
                 hint: "train again with --for augmentation, on whole images or short recordings, "
                     + "two or more of a class; or use another --method")
         }
-        guard deformer == nil || configuration.assignments.isEmpty else {
+        guard deformations == nil || configuration.assignments.isEmpty else {
             throw LatentError(
                 .usage, "--condition with --method deform: what is deformed keeps its labels",
                 hint: "name the files of these labels, or use another --method")
@@ -148,7 +153,7 @@ public final class Augmenter {
         reading = .whole(transforms.domain)
         density = nil
         flow = nil
-        deformer = nil
+        deformations = nil
         labelMeans = nil
         self.configuration = configuration
         labelling = try Labelling(nil, assignments: configuration.assignments, fitted: nil)
@@ -160,7 +165,7 @@ public final class Augmenter {
         /// Which of the slot's draws it is, from 0.
         let attempt: Int
         let draw: ParentSchedule.Draw
-        /// Of each parent; none where the only one is taken as it is.
+        /// Of each parent; none where the only one is not encoded.
         let windows: [ItemWindows]
         let real: RealFile?
         /// Codes of each parent's labels, and those to decode with.
@@ -171,7 +176,7 @@ public final class Augmenter {
             windows.reduce(real?.byteCount ?? 0) { $0 + $1.byteCount }
         }
 
-        /// What there is to render of a real file.
+        /// What there is to render where nothing is decoded.
         var untouched: Renderer.Job {
             Renderer.Job(
                 slot: slot, draw: draw, parents: windows, windows: [], real: real, mix: nil,
@@ -290,7 +295,7 @@ public final class Augmenter {
         for remark in judge?.remarks ?? [] { onRemark("not judged: \(remark)") }
         let renderer = Renderer(
             record: source?.file.record, configuration: configuration,
-            conditioning: labelling.conditioning)
+            conditioning: labelling.conditioning, deformations: deformations)
         let first = shard?.place(ofItem: skipped) ?? skipped
         var chunk: [Prepared] = []
         var chunkBytes = 0
@@ -358,8 +363,8 @@ public final class Augmenter {
                 switch reading {
                 case .windows(let preprocessing):
                     windows.append(try preprocessing.windows(ofFile: parent.path, gate: gate))
-                case .whole(let domain):
-                    real = try RealFile(path: parent.path, domain: domain, gate: gate)
+                case .whole, .deformed:
+                    real = try RealFile(path: parent.path, reading: reading, gate: gate)
                 }
             } catch {
                 throw ItemFailure(item: parent, error: ItemError(error))

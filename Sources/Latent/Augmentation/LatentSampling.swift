@@ -26,16 +26,15 @@ public enum LatentSampling: String, Codable, Sendable, CaseIterable {
     case extrapolate
     /// No latents and no model: a real item as it is, for ``FileTransforms`` to change.
     case transform
-    /// A real item, deformed as one of its class-mates, or one of any class, differs from another:
-    /// ``DeformationNetwork``.
+    /// A real item, deformed as items of a class differ: ``DeformationDistribution``.
     case deform
 
-    /// Real items that one draw needs; one that is deformed by a pair of others has one more.
+    /// Real items that one draw needs.
     public var parentCount: Int {
         switch self {
         case .prior, .density, .flow, .vamp: 0
-        case .posterior, .transform: 1
-        case .interpolate, .smote, .extrapolate, .deform: 2
+        case .posterior, .transform, .deform: 1
+        case .interpolate, .smote, .extrapolate: 2
         }
     }
 

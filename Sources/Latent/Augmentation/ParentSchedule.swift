@@ -14,8 +14,6 @@ struct ParentSchedule: Sendable {
     let order: [Int]
     private let classes: [String?]
     private let classmates: [String?: [Int]]
-    /// Items of classes of two or more.
-    private let paired: [Int]
     private let method: LatentSampling
     private let seed: UInt64
 
@@ -34,9 +32,9 @@ struct ParentSchedule: Sendable {
         var classmates: [String?: [Int]] = [:]
         for index in items.indices { classmates[classes[index], default: []].append(index) }
         var usable = Array(items.indices)
-        paired = usable.filter { (classmates[classes[$0]]?.count ?? 0) >= 2 }
-        // What is deformed may be alone in its class: there are pairs of others.
-        if method.parentCount == 2, method != .deform || paired.isEmpty { usable = paired }
+        if method.parentCount == 2 {
+            usable = usable.filter { (classmates[classes[$0]]?.count ?? 0) >= 2 }
+        }
         guard method.parentCount == 0 || !usable.isEmpty else {
             throw LatentError(
                 .usage,
@@ -72,20 +70,9 @@ struct ParentSchedule: Sendable {
         if method.parentCount >= 1 {
             let first = parents[turn % parents.count]
             chosen.append(items[first])
-            switch method {
-            case .interpolate:
+            // The others of smote and extrapolate are the nearest, which only the model knows.
+            if method == .interpolate {
                 chosen += [mate(of: first, using: &generator)].compactMap(\.self)
-            case .deform:
-                // Half of them by what makes it its own class-mate, half by a pair of any class.
-                let usesOwn = generator.next() % 2 == 0
-                if usesOwn, let mate = mate(of: first, using: &generator) {
-                    chosen.append(mate)
-                } else {
-                    let other = paired[Int(generator.next() % UInt64(paired.count))]
-                    chosen += [items[other], mate(of: other, using: &generator)].compactMap(\.self)
-                }
-            // The others of these are the nearest, which only the model knows.
-            case .prior, .density, .flow, .vamp, .posterior, .smote, .extrapolate, .transform: break
             }
         }
         return Draw(index: index, parents: chosen, generator: generator)

@@ -20,8 +20,6 @@ struct Renderer: Sendable {
         let codes: [Int]
         /// Whether an attribute was changed, which the length may have to follow.
         var isMoved = false
-        /// What is done to the first parent, where nothing is decoded.
-        var deformation: Deformation?
     }
 
     /// What is known of the model; nil where real files are transformed.
@@ -29,6 +27,8 @@ struct Renderer: Sendable {
     let configuration: Augmenter.Configuration
     /// The labels that codes are of.
     let conditioning: Conditioning?
+    /// What is done to real files; nil where they are not deformed.
+    let deformations: DeformationDistribution?
     let gate = LargeFileGate()
 
     func render(_ job: Job) throws -> SyntheticItem {
@@ -59,12 +59,16 @@ struct Renderer: Sendable {
 
     /// What is to be written, before it is transformed.
     private func content(of job: Job) throws -> DecodedFile {
-        if let real = job.real { return real.content }
+        if let real = job.real {
+            guard let record, let deformations else { return real.content }
+            var generator = job.draw.generator
+            let deformation = deformations.draw(
+                spread: configuration.spread, using: &generator)
+            return try deformed(
+                real.content, record, by: deformation, using: &generator)
+        }
         guard let record else {
             throw LatentError(.model, "there is nothing to decode with", hint: "name a model")
-        }
-        if let deformation = job.deformation {
-            return try deformed(job, record, by: deformation)
         }
         return switch record.preprocessing.view {
         case .pixels(let view): .image(try image(job, record, view: view))

@@ -138,18 +138,23 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         switch view {
         case .pixels(let view):
             let image = try Image(pngData: bytes, path: path)
-            // A grey image read as RGB takes three times what the decoder has allowed.
-            let count = image.width * image.height * view.channelCount
-            guard count <= Self.featureLimit else {
-                throw LatentError(
-                    .data, path: path,
-                    "\(image.width)×\(image.height) pixels in \(view.channelCount) channels are "
-                        + "\(count) values, but at most \(Self.featureLimit) are read",
-                    hint: "make the image smaller")
-            }
+            try validate(image, path: path)
             return view.features(of: image)
         case .logMel(let view):
             return try view.features(of: try Audio(recording: bytes, path: path))
+        }
+    }
+
+    /// Looks whether the features of an image are not too many.
+    func validate(_ image: Image, path: String) throws(LatentError) {
+        // A grey image read as RGB takes three times what the decoder has allowed.
+        let count = image.width * image.height * channelCount
+        guard count <= Self.featureLimit else {
+            throw LatentError(
+                .data, path: path,
+                "\(image.width)×\(image.height) pixels in \(channelCount) channels are "
+                    + "\(count) values, but at most \(Self.featureLimit) are read",
+                hint: "make the image smaller")
         }
     }
 

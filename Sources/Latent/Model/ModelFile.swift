@@ -197,14 +197,14 @@ public struct ModelFile: Sendable {
     /// its latents and its deformations.
     init(
         record: ModelRecord, networks: [[DetectorView.Member]], density: LatentDensity? = nil,
-        flow: LatentFlow? = nil, deformations: DeformationNetwork? = nil
+        flow: LatentFlow? = nil, deformations: DeformationDistribution? = nil
     ) throws {
         self.record = record
         self.record.flow = flow?.configuration
         self.record.deformation = deformations?.configuration
         weights = density?.tensors() ?? [:]
         weights.merge(try flow?.tensors() ?? [:]) { $1 }
-        weights.merge(try deformations?.tensors() ?? [:]) { $1 }
+        weights.merge(deformations?.tensors() ?? [:]) { $1 }
         for (view, members) in networks.enumerated() {
             for (index, member) in members.enumerated() {
                 var own = try member.model.parameters.values()
@@ -241,7 +241,7 @@ public struct ModelFile: Sendable {
     /// Whether a path, without view and member, is of a network and not of what is beside it.
     private static func isOfNetwork(_ path: String) -> Bool {
         !FittedScores.owns(path) && !LatentDensity.owns(path) && !LatentFlow.owns(path)
-            && !DeformationNetwork.owns(path)
+            && !DeformationDistribution.owns(path)
     }
 
     /// The bytes of the file; equal models give equal bytes.

@@ -6,7 +6,7 @@ enum DecodedFile: Sendable {
     case recording(Audio)
 }
 
-/// A real file as it is, which new ones are made of without a model.
+/// A real file as it is, which new ones are made of without encoding it.
 struct RealFile: Sendable {
     let content: DecodedFile
     let hash: ContentHash
@@ -14,19 +14,10 @@ struct RealFile: Sendable {
     /// Reads a file.
     ///
     /// - Throws: `MediaError` or ``LatentError`` for a file that cannot be read right
-    init(path: String, domain: Domain, gate: LargeFileGate) throws {
+    init(path: String, reading: ParentReading, gate: LargeFileGate) throws {
         let bytes = try FileBytes.read(path)
         hash = ContentHash(of: bytes)
-        content = try gate.run(bytes) { try Self.decode(bytes, path: path, domain: domain) }
-    }
-
-    fileprivate static func decode(
-        _ bytes: [UInt8], path: String, domain: Domain
-    ) throws -> DecodedFile {
-        switch domain {
-        case .image: .image(try Image(pngData: bytes, path: path))
-        case .audio: .recording(try Audio(recording: bytes, path: path))
-        }
+        content = try gate.run(bytes) { try reading.decode(bytes, path: path) }
     }
 
     /// Memory of the content.
@@ -44,10 +35,12 @@ enum ParentReading: Sendable {
     case windows(Preprocessing)
     /// All of it, to be transformed.
     case whole(Domain)
+    /// All of it, to be deformed as the map that a model would see.
+    case deformed(Preprocessing)
 
     var domain: Domain {
         switch self {
-        case .windows(let preprocessing): preprocessing.domain
+        case .windows(let preprocessing), .deformed(let preprocessing): preprocessing.domain
         case .whole(let domain): domain
         }
     }
@@ -56,7 +49,21 @@ enum ParentReading: Sendable {
     func check(_ bytes: [UInt8], path: String) throws {
         switch self {
         case .windows(let preprocessing): _ = try preprocessing.features(of: bytes, path: path)
-        case .whole(let domain): _ = try RealFile.decode(bytes, path: path, domain: domain)
+        case .whole, .deformed: _ = try decode(bytes, path: path)
+        }
+    }
+
+    /// Decodes a file whole.
+    fileprivate func decode(_ bytes: [UInt8], path: String) throws -> DecodedFile {
+        switch domain {
+        case .image:
+            let image = try Image(pngData: bytes, path: path)
+            if case .deformed(let preprocessing) = self {
+                try preprocessing.validate(image, path: path)
+            }
+            return .image(image)
+        case .audio:
+            return .recording(try Audio(recording: bytes, path: path))
         }
     }
 }
