@@ -181,8 +181,7 @@ struct AugmentCommand: ParsableCommand {
         let transforms = try transforming.transforms(of: domain)
         if let note = inputs.omissions.note { console.note(note) }
         guard input.data.isEmpty || !parents.isEmpty else {
-            throw LatentError(
-                .data, "no \(domain.plural) were found in the data", hint: "name other folders")
+            throw LatentError.noFiles(to: "augment", in: inputs)
         }
         try OutputCheck.holdsNoInput(
             files.output, of: parents.lazy.map(\.path) + (transforms?.noisePaths ?? []))

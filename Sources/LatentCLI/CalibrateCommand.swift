@@ -129,6 +129,7 @@ struct CalibrateCommand: ParsableCommand {
         let attribute = groupBy == "none" ? nil : groupBy ?? old.calibrationGroups?.attribute
         let inputs = try input.inputs(of: old, groupedBy: attribute)
         let items = Array(inputs)
+        guard !items.isEmpty else { throw LatentError.noFiles(to: "calibrate on", in: inputs) }
         if let output { try OutputCheck.isNoInput(output, of: items.lazy.map(\.path)) }
 
         var file = loaded.file

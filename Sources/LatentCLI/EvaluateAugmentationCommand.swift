@@ -225,6 +225,7 @@ struct AugmentationCommand: ParsableCommand {
             let inputs = try Inputs(
                 paths, domain: domain, attributeNames: group.map { [$0] } ?? [])
             let items = Array(inputs)
+            guard !items.isEmpty else { throw LatentError.noFiles(to: "evaluate", in: inputs) }
             if let note = inputs.omissions.note { console.note("\(paths[0]): \(note)") }
             return items
         }

@@ -71,9 +71,7 @@ struct JudgeCommand: ParsableCommand {
             real, domain: domain, attributeNames: record.attributeNames(groupedBy: nil))
         let items = Array(reals)
         guard real.isEmpty || !items.isEmpty else {
-            throw LatentError(
-                .data, path: real.first, "no \(domain.plural) were found in it",
-                hint: "name other folders")
+            throw LatentError.noFiles(to: "judge by", in: reals)
         }
         let output = StandardOutput()
         let writer = JudgementWriter(

@@ -173,8 +173,15 @@ struct EvaluateAugmentation {
         _ = try folder.makeFolder("empty")
         try Data("text".utf8).write(to: URL(fileURLWithPath: folder / "0.wav"))
         for (flags, status, message) in [
-            (["--real", real, "--holdout", folder / "empty"], 65, "no held-out images were found"),
-            (["--real", folder / "0.wav"], 65, "no real recordings that can be read"),
+            (["--real", real, "--holdout", folder / "empty"], 65, "empty: no images to evaluate"),
+            (
+                ["--real", folder / "0.wav"], 65,
+                "/real: no recordings to evaluate were found, but 9"
+            ),
+            (
+                ["--real", folder / "0.wav", "--synthetic", folder / "0.wav"], 65,
+                "no real recordings that can be read"
+            ),
             (["--real", real, "--report", folder / "0.wav"], 74, "and no folder"),
             (["--real", real, "--report", real + "/report"], 74, "is inside"),
         ] as [([String], Int32, String)] {

@@ -39,16 +39,30 @@ struct Usage {
             try Data().write(to: URL(fileURLWithPath: folder / "mixed/\(name)"))
         }
         let shapes = Fixtures.path("images/shapes")
+        let model = try TrainedModels.images().path
+        let mixed = folder / "mixed"
+        let instead = "were found, but 1 .txt, 2 .wav; name images"
         for (arguments, text) in [
+            (
+                ["augment", "-m", model, "-o", folder / "more", "-n", "1", mixed],
+                "\(mixed): no images to augment \(instead)"
+            ),
+            (
+                ["judge", "-m", model, "--real", mixed, shapes],
+                "\(mixed): no images to judge by \(instead)"
+            ),
+            (
+                ["calibrate", "-m", model, "-o", folder / "new", mixed],
+                "\(mixed): no images to calibrate on \(instead)"
+            ),
             (["check", empty], "\(empty): no files to check were found; name files"),
             (
-                ["check", "--domain", "image", folder / "mixed"],
-                "\(folder / "mixed"): no images to check were found, but 1 .txt, 2 .wav; name images"
+                ["check", "--domain", "image", mixed], "\(mixed): no images to check \(instead)"
             ),
             // Before anything is learned.
             (
-                ["label", "--real", shapes, "--steps", "100000", folder / "mixed"],
-                "\(folder / "mixed"): no images to label were found, but 1 .txt, 2 .wav; name images"
+                ["label", "--real", shapes, "--steps", "100000", mixed],
+                "\(mixed): no images to label \(instead)"
             ),
         ] {
             let run = try Tool.run(arguments)
