@@ -155,18 +155,10 @@ struct MapAugmentation: Sendable {
                         (y, x) = (y + moved.down, x + moved.right)
                     }
                     if fillsWithSilence, x <= -1 || x >= Double(width) { continue }
-                    (y, x) = (min(max(y, 0), Double(height - 1)), min(max(x, 0), Double(width - 1)))
-                    let (top, left) = (Int(y), Int(x))
-                    let below = min(top + 1, height - 1) * width
-                    let next = min(left + 1, width - 1)
-                    let (v, u) = (Float(y - Double(top)), Float(x - Double(left)))
+                    let place = BilinearPlace(x: x, y: y, height: height, width: width)
                     for channel in 0..<shape.channelCount {
                         let base = channel * height * width
-                        let upper = base + top * width
-                        let lower = base + below
-                        result[base + row * width + column] =
-                            (map[upper + left] * (1 - u) + map[upper + next] * u) * (1 - v)
-                            + (map[lower + left] * (1 - u) + map[lower + next] * u) * v
+                        result[base + row * width + column] = place.value(of: map, planeAt: base)
                     }
                 }
             }

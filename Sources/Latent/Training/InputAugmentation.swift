@@ -85,24 +85,19 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
         let (height, width) = (window.height, window.width)
         let (middleY, middleX) = (Double(height - 1) / 2, Double(width - 1) / 2)
         var result = [Float](repeating: 0, count: values.count)
-        for y in 0..<height {
-            for x in 0..<width {
-                let (dy, dx) = (Double(y) - middleY - down, Double(x) - middleX - right)
-                let fromY = min(max(cosine * dy - sine * dx + middleY, 0), Double(height - 1))
-                let fromX = min(max(sine * dy + cosine * dx + middleX, 0), Double(width - 1))
-                let (top, left) = (Int(fromY), Int(fromX))
-                let (bottom, rightmost) = (min(top + 1, height - 1), min(left + 1, width - 1))
-                let (v, u) = (Float(fromY - Double(top)), Float(fromX - Double(left)))
-                for channel in 0..<window.channelCount {
-                    let base = channel * height * width
-                    func at(_ row: Int, _ column: Int) -> Float {
-                        values[base + row * width + column]
+        values.withUnsafeBufferPointer { values in
+            for y in 0..<height {
+                for x in 0..<width {
+                    let (dy, dx) = (Double(y) - middleY - down, Double(x) - middleX - right)
+                    let place = BilinearPlace(
+                        x: sine * dy + cosine * dx + middleX, y: cosine * dy - sine * dx + middleY,
+                        height: height, width: width)
+                    for channel in 0..<window.channelCount {
+                        let base = channel * height * width
+                        let value = place.value(of: values, planeAt: base) * factor
+                        result[base + y * width + x] =
+                            binarises ? (value >= 0.5 ? 1 : 0) : min(max(value, 0), 1)
                     }
-                    let upper = at(top, left) * (1 - u) + at(top, rightmost) * u
-                    let lower = at(bottom, left) * (1 - u) + at(bottom, rightmost) * u
-                    let value = (upper * (1 - v) + lower * v) * factor
-                    result[base + y * width + x] =
-                        binarises ? (value >= 0.5 ? 1 : 0) : min(max(value, 0), 1)
                 }
             }
         }

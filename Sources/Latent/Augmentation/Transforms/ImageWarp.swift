@@ -134,27 +134,11 @@ struct ImageWarp {
                             case .elastic(let field): (x, y) = field(x, y)
                             }
                         }
-                        let (left, top) = (x.rounded(.down), y.rounded(.down))
-                        let (u, v) = (Float(x - left), Float(y - top))
-                        let columns = (
-                            padding.index(Int(left), count: width),
-                            padding.index(Int(left) + 1, count: width)
-                        )
-                        let rows = (
-                            padding.index(Int(top), count: height) * width,
-                            padding.index(Int(top) + 1, count: height) * width
-                        )
+                        let place = BilinearPlace(
+                            x: x, y: y, height: height, width: width, padding: padding)
                         for channel in 0..<planes.channelCount {
                             let base = channel * height * width
-                            let (a, b) = (
-                                from[base + rows.0 + columns.0], from[base + rows.0 + columns.1]
-                            )
-                            let (c, d) = (
-                                from[base + rows.1 + columns.0], from[base + rows.1 + columns.1]
-                            )
-                            let upper = a * (1 - u) + b * u
-                            let lower = c * (1 - u) + d * u
-                            to[base + row * width + column] = upper * (1 - v) + lower * v
+                            to[base + row * width + column] = place.value(of: from, planeAt: base)
                         }
                     }
                 }
