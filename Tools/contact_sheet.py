@@ -14,13 +14,13 @@ import sys
 import numpy as np
 from PIL import Image
 
-import rescore
+import rescore_reading
 
 GAP = 2
 
 
 def spectrogram(path):
-    samples, rate = rescore.read_wave(path)
+    samples, rate = rescore_reading.read_wave(path)
     size = 1 << round(np.log2(rate * 0.032))
     samples = np.pad(samples, (0, max(0, size - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(samples, size)[::size // 4]

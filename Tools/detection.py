@@ -44,6 +44,7 @@ from scipy.stats import betabinom
 
 from arguments import divided
 import rescore
+import rescore_reading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LATENT = ROOT / ".build" / "release" / "latent"
@@ -139,7 +140,7 @@ def embedded(train, x, nearest, regularisation=1e-2):
 def floors_on_view(model, paths):
     """Scores of files by methods on the view of a model, by name."""
     from sklearn.ensemble import IsolationForest
-    record, weights = rescore.read_model(model)
+    record, weights = rescore_reading.read_model(model)
     train = weights["score.neighbours.kept"]
     mean = train.mean(0)
     components = np.linalg.svd(train - mean, full_matrices=False)[2][:24]
@@ -147,7 +148,7 @@ def floors_on_view(model, paths):
     squares = (train**2).sum(1)
     scores = {}
     for path in paths:
-        windows = rescore.windows_of(path, record)
+        windows = rescore_reading.windows_of(path, record)
         values = {}
         for x in np.array_split(windows.reshape(len(windows), -1), -(-len(windows) // 512)):
             distances = np.maximum(0, (x**2).sum(1)[:, None] + squares - 2 * x @ train.T)

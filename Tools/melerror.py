@@ -23,6 +23,8 @@ import tempfile
 import numpy as np
 
 import rescore
+import rescore_network
+import rescore_reading
 
 RANGE = 40 / (10 / np.log(10))  # dB as nats of power
 
@@ -32,7 +34,7 @@ def assemble(windows, windowing, shape):
     total, count = np.zeros(shape), np.zeros(shape)
     width = windowing["width"]
     left = max(0, (width - shape[1]) // 2)
-    places = rescore.starts(shape[1], width, windowing["stride"])
+    places = rescore_reading.starts(shape[1], width, windowing["stride"])
     for window, start in zip(windows, places):
         part = window[:, left:left + min(width, shape[1])]
         total[:, start:start + part.shape[1]] += part
@@ -44,16 +46,16 @@ def distances(parent, wave, network):
     """In dB: whole, level off, model, inversion."""
     view = network.record["preprocessing"]["view"]["log-mel"]
     windowing = network.record["preprocessing"]["windowing"]
-    features, level = rescore.log_mel_features(parent, view)
-    samples, rate = rescore.read_wave(parent)
-    before = rescore.log_mel(rescore.resample(samples, rate, view["sampleRate"]), view)
-    samples, rate = rescore.read_wave(wave)
+    features, level = rescore_reading.log_mel_features(parent, view)
+    samples, rate = rescore_reading.read_wave(parent)
+    before = rescore_reading.log_mel(rescore_reading.resample(samples, rate, view["sampleRate"]), view)
+    samples, rate = rescore_reading.read_wave(wave)
     if rate != view["sampleRate"]:
         sys.exit(f"{wave}: {rate} Hz, expected {view['sampleRate']}")
-    after = rescore.log_mel(samples, view)
+    after = rescore_reading.log_mel(samples, view)
     if after.shape != before.shape:
         sys.exit(f"{wave}: {after.shape[1]} frames, its parent has {before.shape[1]}")
-    mean, _ = network.encode(rescore.cut(features, windowing))
+    mean, _ = network.encode(rescore_reading.cut(features, windowing))
     decoded = assemble(np.clip(network.expectation(mean), 0, 1)[:, 0], windowing, before.shape)
     decoded = (decoded - 1) * view["rangeNats"] + level
 
@@ -75,10 +77,10 @@ def main():
     parser.add_argument("-n", "--number", type=int, default=40)
     parser.add_argument("--latent", default=rescore.LATENT, help="the program")
     args = parser.parse_args()
-    record, weights = rescore.read_model(args.model)
+    record, weights = rescore_reading.read_model(args.model)
     if record["preprocessing"]["windowing"]["mode"] != "frames":
         sys.exit("the model is not one of recordings")
-    network = rescore.Network(record, weights)
+    network = rescore_network.Network(record, weights)
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary) / "out"
         subprocess.run(

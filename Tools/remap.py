@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 import rescore
+import rescore_reading
 
 
 def middle(exceedance, share=0.01):
@@ -39,27 +40,27 @@ def errors(network, values):
     windowing, side = preprocessing["windowing"], numbers.get("cellSide", 1)
     height, width = windowing["height"], windowing["width"]
     is_whole = windowing["mode"] == "whole"
-    fitted = rescore.resize(values, height * side, width * side) if is_whole else values
-    cells = rescore.TRANSFORMS[name](fitted, numbers)
-    windows = np.stack([rescore.FINISHES[name](w) for w in rescore.cut(cells, windowing)])
+    fitted = rescore_reading.resize(values, height * side, width * side) if is_whole else values
+    cells = rescore_reading.TRANSFORMS[name](fitted, numbers)
+    windows = np.stack([rescore_reading.FINISHES[name](w) for w in rescore_reading.cut(cells, windowing)])
     squares = (windows - network.expectation(network.encode(windows)[0])) ** 2
     precision = network.weights.get("score.residual.precision")
     if precision is not None:
         squares = squares * precision.reshape(windows.shape[1:])
     squares = squares.mean(1)
     if is_whole:
-        return rescore.resize(squares, *values.shape[1:])[0]
+        return rescore_reading.resize(squares, *values.shape[1:])[0]
     rows, columns = cells.shape[1:]
     if rows < height or columns < width:
         sys.exit("an image smaller than a patch; choose another file")
     sums, counts, index = np.zeros((rows, columns)), np.zeros((rows, columns)), 0
-    for y in rescore.starts(rows, height, windowing["stride"]):
-        for x in rescore.starts(columns, width, windowing["stride"]):
+    for y in rescore_reading.starts(rows, height, windowing["stride"]):
+        for x in rescore_reading.starts(columns, width, windowing["stride"]):
             sums[y:y + height, x:x + width] += squares[index]
             counts[y:y + height, x:x + width] += 1
             index += 1
-    blurred = rescore.blur((sums / counts)[None], 0.2 * min(height, width))
-    full = rescore.resize(blurred, rows * side, columns * side)[0]
+    blurred = rescore_reading.blur((sums / counts)[None], 0.2 * min(height, width))
+    full = rescore_reading.resize(blurred, rows * side, columns * side)[0]
     return full[:values.shape[1], :values.shape[2]]
 
 
@@ -72,7 +73,7 @@ def least(rows, windowing, width):
     """[T]: at each place the least that any window [n, W] says of it."""
     span = windowing["width"]
     found, left = np.full(max(width, span), np.inf), max(0, (span - width) // 2)
-    for place, row in zip(rescore.starts(width, span, windowing["stride"]), rows):
+    for place, row in zip(rescore_reading.starts(width, span, windowing["stride"]), rows):
         found[place:place + span] = np.minimum(found[place:place + span], row)
     return found[left:left + width]
 
@@ -82,9 +83,9 @@ def frames(network, kept, path):
     preprocessing = network.record["preprocessing"]
     (name, numbers), = preprocessing.get("transform", {"none": {}}).items()
     windowing, side = preprocessing["windowing"], numbers.get("cellSide", 1)
-    values = rescore.log_mel_features(path, preprocessing["view"]["log-mel"])[0]
-    cells = rescore.TRANSFORMS[name](values, numbers)
-    windows = np.stack([rescore.FINISHES[name](w) for w in rescore.cut(cells, windowing)])
+    values = rescore_reading.log_mel_features(path, preprocessing["view"]["log-mel"])[0]
+    cells = rescore_reading.TRANSFORMS[name](values, numbers)
+    windows = np.stack([rescore_reading.FINISHES[name](w) for w in rescore_reading.cut(cells, windowing)])
     squares = (windows - network.expectation(network.encode(windows)[0])) ** 2
     precision = network.weights.get("score.residual.precision")
     if precision is not None:
@@ -92,7 +93,7 @@ def frames(network, kept, path):
 
     def laid(rows):
         row = least(rows, windowing, cells.shape[2])
-        return rescore.resize(row[None, None], 1, len(row) * side)[0, 0, :values.shape[2]]
+        return rescore_reading.resize(row[None, None], 1, len(row) * side)[0, 0, :values.shape[2]]
 
     def columns(stack):
         return np.moveaxis(stack, 3, 1).reshape(-1, stack.shape[1] * stack.shape[2])
@@ -100,7 +101,7 @@ def frames(network, kept, path):
     # The least of each band, then the mean: bands are laid each by itself.
     bands = np.stack([laid(squares.mean(1)[:, band]) for band in range(squares.shape[2])])
     if side > 1:  # rows of cells become bands as columns become frames
-        bands = rescore.resize(bands[None], len(bands) * side, bands.shape[1])[0]
+        bands = rescore_reading.resize(bands[None], len(bands) * side, bands.shape[1])[0]
         bands = bands[:values.shape[1]]
     error = bands.mean(0)
     if kept is None:
@@ -161,15 +162,15 @@ def contrast(network, path):
     if kept is None or windowing["mode"] != "frames":
         return None
     (name, numbers), = preprocessing.get("transform", {"none": {}}).items()
-    values = rescore.log_mel_features(path, preprocessing["view"]["log-mel"])[0]
-    cells = rescore.TRANSFORMS[name](values, numbers)
-    windows = np.stack([rescore.FINISHES[name](w) for w in rescore.cut(cells, windowing)])
+    values = rescore_reading.log_mel_features(path, preprocessing["view"]["log-mel"])[0]
+    cells = rescore_reading.TRANSFORMS[name](values, numbers)
+    windows = np.stack([rescore_reading.FINISHES[name](w) for w in rescore_reading.cut(cells, windowing)])
     # Overlapping windows together, as means.
     length, span = cells.shape[2], windowing["width"]
     left = max(0, (span - length) // 2)
     sums = np.zeros((*cells.shape[:2], max(length, span)))
     counts = np.zeros(sums.shape[2])
-    for place, window in zip(rescore.starts(length, span, windowing["stride"]), windows):
+    for place, window in zip(rescore_reading.starts(length, span, windowing["stride"]), windows):
         sums[:, :, place:place + span] += window
         counts[place:place + span] += 1
     frames = (sums / counts)[:, :, left:left + length].reshape(-1, length).T
@@ -251,7 +252,7 @@ def segments(values, runs, share, halves, hop, duration):
 def compare_recording(networks, record, path, line, share):
     """Whether the segments of a score line are those that are found here."""
     maps, view = record["maps"], record["preprocessing"]["view"]["log-mel"]
-    samples, rate = rescore.read_wave(path)
+    samples, rate = rescore_reading.read_wave(path)
     values, hop = curve(networks, maps, path), view["hopLength"] / view["sampleRate"]
     contrasts = maps.get("contrasts")
     halves = contrasts is not None  # each rule has half of the false alarms
@@ -280,7 +281,7 @@ def main():
     parser.add_argument("--map-alarms", type=float, default=0.01)
     parser.add_argument("--latent", default=rescore.LATENT, help="the program")
     args = parser.parse_args()
-    record, weights = rescore.read_model(args.model)
+    record, weights = rescore_reading.read_model(args.model)
     networks, maps = rescore.views(record, weights), record["maps"]
     level, worst, agree = middle(maps["elements"]), 0, True
     for path in args.files:
@@ -296,7 +297,7 @@ def main():
             ours = np.asarray(
                 Image.open(f"{folder}/maps/{pathlib.Path(path).stem}.png"), np.float64)
         view = record["preprocessing"]["view"]["pixels"]
-        values = rescore.read_image(path, view["channelCount"], view["background"])
+        values = rescore_reading.read_image(path, view["channelCount"], view["background"])
         total = sum(
             np.mean([errors(network, values) for network in members], 0) / scale
             for members, scale in zip(networks, maps["scales"])) / len(networks)
