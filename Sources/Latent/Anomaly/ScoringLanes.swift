@@ -41,16 +41,10 @@ struct ScoringBatch: @unchecked Sendable {
 ///
 /// Scores are the same to the last bit for any number of threads that have models of their own.
 struct ScoringLanes {
-    private let crew: Crew?
-    private let lanes: [Lane]
+    private let lanes: Lanes<BatchScorer>
 
     /// Bytes that the models of all threads have together, at most.
     private static let byteLimit = 1 << 30
-
-    /// A thread's model, which only that thread runs; hence unchecked.
-    private struct Lane: @unchecked Sendable {
-        let scorer: BatchScorer
-    }
 
     /// Threads that have models of their own for a file: as many as operations have, unless these models
     /// would be too large.
@@ -63,27 +57,23 @@ struct ScoringLanes {
     init(
         _ copies: [[DetectorView]], configuration: Scorer.Configuration, rounds: DrawRounds?
     ) throws(LatentError) {
-        var lanes: [Lane] = []
+        var scorers: [BatchScorer] = []
         for views in copies {
-            lanes.append(
-                Lane(
-                    scorer: try BatchScorer(
-                        views, configuration: configuration, rounds: rounds)))
+            scorers.append(
+                try BatchScorer(views, configuration: configuration, rounds: rounds))
         }
-        self.lanes = lanes
-        crew = lanes.count > 1 ? Crew(size: lanes.count) : nil
+        lanes = Lanes(scorers)
     }
 
     /// Number of batches that are scored at a time.
-    var size: Int { lanes.count }
+    var size: Int { lanes.workers.count }
 
     /// The views, as the first thread has them.
-    var views: [DetectorView] { lanes[0].scorer.views }
+    var views: [DetectorView] { lanes.workers[0].views }
 
     /// What is found of batches, in their order.
     func results(of batches: [ScoringBatch]) throws -> [ScoringBatch.Result] {
-        guard let crew else { return try batches.map(lanes[0].scorer.callAsFunction) }
-        return try crew.map(batches) { [lanes] lane, batch in try lanes[lane].scorer(batch) }
+        try lanes.map(batches) { scorer, batch in try scorer(batch) }
     }
 }
 
