@@ -58,8 +58,7 @@ class Network:
     """The autoencoder that finds deformations, of tensors by their paths."""
 
     def __init__(self, tensors):
-        self.tensors = {name.removeprefix("deform."): value for name, value in tensors.items()
-                        if name.startswith("deform.")}
+        self.tensors = tensors
 
     def layer(self, name):
         return self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
@@ -166,8 +165,8 @@ def small_network(channels, height, width, latent):
             ("encoder.0", (24, 2 * channels, 5, 5)), ("encoder.1", (32, 24, 3, 3)),
             ("encoder.2", (128, flat)), ("encoder.posterior", (2 * latent, 128)),
             ("decoder.0", (128, latent)), ("decoder.numbers", (COUNT, 128))]:
-        shapes[f"deform.{name}.weight"] = shape
-        shapes[f"deform.{name}.bias"] = shape[:1]
+        shapes[f"{name}.weight"] = shape
+        shapes[f"{name}.bias"] = shape[:1]
     return Network({name: formula(shape, k) for k, (name, shape) in enumerate(shapes.items())})
 
 

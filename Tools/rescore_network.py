@@ -1,4 +1,4 @@
-"""The networks of a model file of `latent`, in NumPy and float64; used by Tools/rescore.py."""
+"""The networks of a model file of `latent`, in NumPy and float64; for Tools/rescore.py."""
 
 import math
 

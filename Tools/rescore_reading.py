@@ -1,7 +1,7 @@
 """What a network of `latent` reads, from a model file and the files themselves, in NumPy.
 
 Reading, resizing, resampling, log-mel, windows and views for detection, written again from their
-descriptions, in float64; used by Tools/rescore.py and what compares with it.
+descriptions, in float64; for Tools/rescore.py and others.
 """
 
 import json

@@ -65,7 +65,7 @@ extension TrainingRun {
         let pairs = try DeformationPairs(of: source, configuration: configuration)
         guard pairs.itemCount > 0 else { return nil }
         configuration.itemCount = pairs.itemCount
-        return try DeformationDistribution.fitted(
+        let found = try DeformationDistribution.fitted(
             to: pairs, configuration: configuration, isImage: preprocessing.domain == .image,
             seed: request.seed
         ) { done in
@@ -76,6 +76,11 @@ extension TrainingRun {
                     hint: "use --resume to go on from the checkpoint, where there is one")
             }
         }
+        if found == nil {
+            try onEvent(
+                .training(.warning("no deformations are learned: their numbers overflowed")))
+        }
+        return found
     }
 
     /// What generated files look like: the usual size and depth, or the usual level.

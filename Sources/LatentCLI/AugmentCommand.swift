@@ -173,6 +173,9 @@ struct AugmentCommand: ParsableCommand {
                 try input.inputs(of: $0.file.record, groupedBy: drawing.group)
             } ?? input.inputs(domain: nil, attributeNames: drawing.attributeNames)
         let parents = Array(inputs).toTrainOn
+        guard input.data.isEmpty || !parents.isEmpty else {
+            throw LatentError.noFiles(to: "augment", in: inputs)
+        }
         let domain = try loaded?.file.record.preprocessing.domain ?? Domain(of: parents)
         guard files.encoding == nil || domain == .audio else {
             throw LatentError(
@@ -180,9 +183,6 @@ struct AugmentCommand: ParsableCommand {
         }
         let transforms = try transforming.transforms(of: domain)
         if let note = inputs.omissions.note { console.note(note) }
-        guard input.data.isEmpty || !parents.isEmpty else {
-            throw LatentError.noFiles(to: "augment", in: inputs)
-        }
         try OutputCheck.holdsNoInput(
             files.output, of: parents.lazy.map(\.path) + (transforms?.noisePaths ?? []))
         try OutputCheck.isOutside(input.data, files.output)

@@ -240,11 +240,6 @@ struct AugmentationCommand: ParsableCommand {
         }
         let isDivided = held.contains { $0.split != "train" }
         if isDivided { held.removeAll { $0.split == "train" } }
-        guard holdout.isEmpty || !held.isEmpty else {
-            throw LatentError(
-                .data, path: holdout.first, "no held-out \(domain.plural) were found in it",
-                hint: "name other folders, or leave --holdout out")
-        }
         return Files(
             real: real, synthetic: try list(synthetic, domain), holdout: held, domain: domain)
     }

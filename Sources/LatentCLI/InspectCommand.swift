@@ -127,9 +127,8 @@ struct InspectCommand: ParsableCommand {
             rows.append(
                 (
                     "deformations",
-                    "\(deformation.channelCount)×\(deformation.height)×\(deformation.width), latent "
-                        + "\(deformation.latentCount), \(deformation.stepCount) steps of pairs of "
-                        + "\(deformation.itemCount) files"
+                    "\(deformation.channelCount)×\(deformation.height)×\(deformation.width), "
+                        + "\(deformation.stepCount) steps of pairs of \(deformation.itemCount) files"
                 ))
         }
         for kind in ScoreKind.allCases where loaded.file.scoreKinds.contains(kind) {

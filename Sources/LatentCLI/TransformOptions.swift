@@ -70,11 +70,10 @@ struct TransformOptions: ParsableArguments {
                 case "white": return .white
                 case "pink": return .pink
                 default:
-                    let found = try Inputs([name], domain: .audio).map(\.path)
+                    let inputs = try Inputs([name], domain: .audio)
+                    let found = inputs.map(\.path)
                     guard !found.isEmpty else {
-                        throw LatentError(
-                            .data, path: name, "no recordings were found for --noise",
-                            hint: "name another folder")
+                        throw LatentError.noFiles(to: "mix in", in: inputs)
                     }
                     paths += found
                     return .files(found)

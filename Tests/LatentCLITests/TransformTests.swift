@@ -228,7 +228,7 @@ struct ClassicTransforms {
             (["SOUNDS", "--transform", "snr", "--noise", "nowhere"], 66, "no such file"),
             (
                 ["SOUNDS", "--transform", "snr", "--noise", "SHAPES"], 65,
-                "no recordings were found"
+                "no recordings to mix in were found, but 1 .md, 120 .png"
             ),
             (["SHAPES", "SOUNDS", "--transform", "classic"], 65, "120 images and 72 recordings"),
         ] as [([String], Int32, String)])

@@ -55,6 +55,11 @@ struct Usage {
                 ["calibrate", "-m", model, "-o", folder / "new", mixed],
                 "\(mixed): no images to calibrate on \(instead)"
             ),
+            // What is asked for is of recordings, and there are none of either kind.
+            (
+                ["augment", "-o", folder / "more", "-n", "1", "--transform", "gain", empty],
+                "\(empty): no files to augment were found; name files"
+            ),
             (["check", empty], "\(empty): no files to check were found; name files"),
             (
                 ["check", "--domain", "image", mixed], "\(mixed): no images to check \(instead)"

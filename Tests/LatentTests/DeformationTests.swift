@@ -170,20 +170,18 @@ import Torch
 
     /// A configuration of a size; what the rest says does not matter.
     static func configuration(
-        _ channelCount: Int, _ height: Int, _ width: Int, stepCount: Int = 1, latentCount: Int = 3
+        _ channelCount: Int, _ height: Int, _ width: Int, stepCount: Int = 1
     ) -> DeformationConfiguration {
-        var configuration = DeformationConfiguration(
+        DeformationConfiguration(
             windowing: Windowing(mode: .whole, height: height, width: width, stride: 1),
             channelCount: channelCount, stepCount: stepCount, itemCount: 2)
-        configuration.latentCount = latentCount
-        return configuration
     }
 
     @Test("the network gives what PyTorch's gives")
     func network() throws {
         let expected = try Expected.read().network
         let network = try DeformationNetwork(
-            Self.configuration(1, 10, 7, latentCount: expected.latent), seed: 0)
+            Self.configuration(1, 10, 7), latentCount: expected.latent, seed: 0)
         var weights: [String: HostTensor] = [:]
         for (k, entry) in network.parameters.entries.enumerated() {
             weights[entry.path] = HostTensor(
@@ -223,8 +221,7 @@ import Torch
     func learning() throws {
         let first = Self.blob(row: 8, column: 6, width: 1)
         let second = Self.blob(row: 8, column: 9, width: 1)
-        var configuration = Self.configuration(1, 16, 16, stepCount: 400, latentCount: 4)
-        configuration.itemCount = 2
+        let configuration = Self.configuration(1, 16, 16, stepCount: 400)
         let pairs = DeformationPairs(maps: [first, second], labels: ["a", "a"])
         var steps: [Int] = []
         let network = try #require(

@@ -109,6 +109,27 @@ private struct ViewCase: Decodable, Sendable, CustomTestStringConvertible {
         }
     }
 
+    @Test(
+        "as large an image is read for cells as for pixels; grey ones as colour are three times as large"
+    )
+    func sizes() throws {
+        var cells = Preprocessing.grid()
+        cells.transform = ViewTransform(named: "gradients")
+        #expect(cells.channelCount > 1)
+        let colour = Preprocessing.whole(channelCount: 3)
+        // 80 · 2²⁰ values: 8,192 by 10,240 of one channel.
+        for read in [cells, Preprocessing.grid()] {
+            try read.checkSize(height: 8192, width: 10_240, path: "a.png")
+        }
+        try colour.checkSize(height: 8192, width: 3413, path: "a.png")
+        for (read, height, width) in [(cells, 8192, 10_241), (colour, 8192, 3414)] {
+            let error = try #require(throws: LatentError.self) {
+                try read.checkSize(height: height, width: width, path: "a.png")
+            }
+            #expect(error.code == .data && error.path == "a.png")
+        }
+    }
+
     @Test("numbers of a model file that no view has are refused")
     func validation() throws {
         var gradients = GradientCells()

@@ -89,7 +89,8 @@ public final class Augmenter {
             switch configuration.method {
             case .transform: .whole(preprocessing.domain)
             case .deform: .deformed(preprocessing)
-            default: .windows(preprocessing)
+            case .prior, .density, .flow, .vamp, .posterior, .interpolate, .smote, .extrapolate:
+                .windows(preprocessing)
             }
         self.configuration = configuration
         density =

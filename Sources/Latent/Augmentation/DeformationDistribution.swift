@@ -8,8 +8,6 @@ public struct DeformationConfiguration: Codable, Sendable, Equatable {
     public var height: Int
     /// Columns of that map.
     public var width: Int
-    /// Latent dimensions.
-    public var latentCount = 16
     /// Steps of training.
     public var stepCount: Int
     /// Files that it was fitted to pairs of.
@@ -35,11 +33,11 @@ public struct DeformationConfiguration: Codable, Sendable, Equatable {
     func validate() throws(LatentError) {
         guard (1...3).contains(channelCount), height >= 1, width >= 1,
             height.multipliedReportingOverflow(by: width).partialValue <= Int(Self.areaLimit),
-            max(height, width) <= Int(Self.areaLimit), (1...256).contains(latentCount)
+            max(height, width) <= Int(Self.areaLimit)
         else {
             throw LatentError(
-                .model,
-                "deformations of \(channelCount)×\(height)×\(width) in \(latentCount) dimensions")
+                .model, "deformations of maps of \(channelCount)×\(height)×\(width)",
+                hint: "train the model again")
         }
     }
 }
@@ -63,6 +61,8 @@ struct DeformationDistribution: Sendable {
     private static let strength: Float = 0.75
     /// The share of each covariance of two different numbers that is left out.
     private static let shrinkage = 0.5
+    /// The largest number in the factor of a model file.
+    private static let largestNumber: Float = 1000
     /// The least variance of a number, so that there is a factor: a deformation that nobody sees.
     private static let leastVariance = 1e-8
     /// Pairs whose deformations are looked at at once, and how often.
@@ -115,7 +115,7 @@ extension DeformationDistribution {
     /// How deformations spread that a network finds: z ~ q(z|a, b) of 4,000 pairs at random.
     init?(of network: DeformationNetwork, between pairs: DeformationPairs, seed: UInt64) throws {
         let configuration = network.configuration
-        let (count, latentCount) = (Self.chunkSize, configuration.latentCount)
+        let (count, latentCount) = (Self.chunkSize, network.latentCount)
         let chunks = try withoutGradients {
             try (0..<Self.chunkCount).map { chunk in
                 // Training has drawn from the numbers of its steps.
@@ -138,13 +138,13 @@ extension DeformationDistribution {
         try self.init(configuration, numbers: Tensor.concatenated(chunks, axis: 0))
     }
 
-    /// The Gaussian of numbers [N, 96]; nil where some are not finite.
+    /// The Gaussian of numbers [N, 96]; nil where some, or their squares, are not finite.
     init?(_ configuration: DeformationConfiguration, numbers: Tensor) throws {
-        guard try numbers.isFinite() else { return nil }
         let identity = try Tensor.identity(Deformation.numberCount, device: .cpu)
         // A pair is drawn in both orders, so that deformations are around none.
         let covariance =
             try numbers.transposed(0, 1).matmul(numbers) * (1 / Double(numbers.shape[0]))
+        guard try covariance.isFinite() else { return nil }
         let variances = try covariance * identity
         self.configuration = configuration
         factor = try
@@ -179,8 +179,11 @@ extension DeformationDistribution {
                 hint: "train the model again")
         }
         let count = Deformation.numberCount
+        // What training finds is around 1; of much larger numbers places could not be worked out.
         guard let factor = file.weights[Self.path], factor.shape == [count, count],
-            factor.values.allSatisfy(\.isFinite)
+            factor.values.enumerated().allSatisfy({ place, value in
+                place % count <= place / count ? abs(value) <= Self.largestNumber : value == 0
+            })
         else {
             throw LatentError(
                 .model, "the numbers of the deformations do not fit together",

@@ -153,8 +153,7 @@ extension DeformationNetwork {
                 width: width), repeatsEdges: manner.repeatsEdges)
         let posterior = try posterior(of: moved)
         let noise = try Tensor(
-            generator.normals(count * configuration.latentCount),
-            shape: [count, configuration.latentCount])
+            generator.normals(count * latentCount), shape: [count, latentCount])
         let z = try posterior.mean + (posterior.logVariance * 0.5).exp() * noise
         let numbers = try numbers(of: z)
         let made = try Deformation.apply(

@@ -8,22 +8,24 @@ import Torch
 /// ``DeformationDistribution``.
 final class DeformationNetwork {
     let configuration: DeformationConfiguration
+    let latentCount: Int
     let parameters: Parameters
     private let first, second: (weight: Tensor, bias: Tensor)
     private let dense, statistics, hidden: Linear
     private let numbers: (weight: Tensor, bias: Tensor)
 
-    private static let name = "deform"
     private static let widths = (first: 24, second: 32, dense: 128)
 
     /// Makes a network whose every deformation is none; on the processor, where all its operations can be
     /// repeated to the last bit.
-    init(_ configuration: DeformationConfiguration, seed: UInt64) throws(TorchError) {
+    init(
+        _ configuration: DeformationConfiguration, latentCount: Int = 16, seed: UInt64
+    ) throws(TorchError) {
         self.configuration = configuration
+        self.latentCount = latentCount
         parameters = Parameters(
             device: .cpu, generator: Generator(seed: seed, Stream.deformation.rawValue))
-        let root = parameters.root[Self.name]
-        let encoder = root["encoder"]
+        let encoder = parameters.root["encoder"]
         func convolution(
             _ name: String, inputs: Int, outputs: Int, side: Int
         ) throws(TorchError) -> (weight: Tensor, bias: Tensor) {
@@ -45,10 +47,9 @@ final class DeformationNetwork {
             inputs: Self.widths.second * quarter(configuration.height)
                 * quarter(configuration.width), outputs: Self.widths.dense)
         statistics = try Linear(
-            encoder["posterior"], inputs: Self.widths.dense, outputs: 2 * configuration.latentCount)
-        let decoder = root["decoder"]
-        hidden = try Linear(
-            decoder["0"], inputs: configuration.latentCount, outputs: Self.widths.dense)
+            encoder["posterior"], inputs: Self.widths.dense, outputs: 2 * latentCount)
+        let decoder = parameters.root["decoder"]
+        hidden = try Linear(decoder["0"], inputs: latentCount, outputs: Self.widths.dense)
         let zeros = { (count: Int, _: inout Generator) in [Float](repeating: 0, count: count) }
         numbers = (
             try decoder["numbers"].parameter(
@@ -68,7 +69,7 @@ final class DeformationNetwork {
             wide, weight: second.weight, bias: second.bias, stride: 2, padding: 1
         ).silu()
         let both = try statistics(dense(deep.reshaped([count, -1])).silu())
-        let half = configuration.latentCount
+        let half = latentCount
         return (
             try both.narrowed(axis: 1, start: 0, length: half),
             try both.narrowed(axis: 1, start: half, length: half).clamped(to: -8...4)

@@ -7,6 +7,7 @@ extension Renderer {
     /// An image is deformed at its own size, a recording as its log-mel spectrogram, with its own phase to
     /// begin from. A recording is as long as its parent's frames become.
     ///
+    /// - Precondition: the file is of the kind that the model reads
     /// - Throws: `TorchError` when memory runs out
     func deformed(
         _ content: DecodedFile, _ record: ModelRecord, by deformation: Deformation,
@@ -19,8 +20,7 @@ extension Renderer {
             .recording(
                 try deformed(audio, record, by: deformation, view: view, using: &generator))
         case (.image, .logMel), (.recording, .pixels):
-            throw LatentError(
-                .usage, "files of another kind than the model's", hint: "name files of its kind")
+            preconditionFailure("parents are decoded as the files that the model reads")
         }
     }
 
@@ -46,8 +46,9 @@ extension Renderer {
         _ audio: Audio, _ record: ModelRecord, by deformation: Deformation, view: LogMelView,
         using generator: inout Generator
     ) throws -> Audio {
-        let (samples, _) = try view.signal(of: audio)
-        let (map, source) = try view.features(of: audio)
+        let signal = try view.signal(of: audio)
+        let samples = signal.samples
+        let (map, source) = try view.features(of: audio, signal: signal)
         let stage = Stage(map, windowing: record.preprocessing.windowing)
         let made = try deformation.applied(
             to: stage.map, manner: Deformation.Manner(repeatsEdges: false))

@@ -29,7 +29,6 @@ struct Renderer: Sendable {
     let conditioning: Conditioning?
     /// What is done to real files; nil where they are not deformed.
     let deformations: DeformationDistribution?
-    let gate = LargeFileGate()
 
     func render(_ job: Job) throws -> SyntheticItem {
         var (content, transforms) = (try content(of: job), [AppliedTransform]())

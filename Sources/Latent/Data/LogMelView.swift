@@ -100,15 +100,21 @@ public struct LogMelView: Codable, Sendable, Equatable {
 
     /// The features of a recording, and what was converted.
     public func features(of audio: Audio) throws -> (FeatureMap, SourceDescription) {
-        let (samples, conversions) = try signal(of: audio)
-        let (logs, frames) = try logMel(samples)
+        try features(of: audio, signal: signal(of: audio))
+    }
+
+    /// The features of a recording whose signal is known.
+    func features(
+        of audio: Audio, signal: (samples: [Float], conversions: [String])
+    ) throws -> (FeatureMap, SourceDescription) {
+        let (logs, frames) = try logMel(signal.samples)
         let peak = logs.max() ?? 0
         var source = SourceDescription()
         source.channelCount = audio.channelCount
         source.sampleRate = audio.sampleRate
         source.frameCount = audio.frameCount
         source.referenceLevel = Double(peak)
-        source.conversions = conversions
+        source.conversions = signal.conversions
         // Silence has no level to be relative to: it is the floor everywhere.
         let isSilent = Double(peak) <= log(Self.powerFloor * 10)
         let reference = referenceNats.map { Float($0) } ?? peak

@@ -138,21 +138,24 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         switch view {
         case .pixels(let view):
             let image = try Image(pngData: bytes, path: path)
-            try validate(image, path: path)
+            try checkSize(height: image.height, width: image.width, path: path)
             return view.features(of: image)
         case .logMel(let view):
             return try view.features(of: try Audio(recording: bytes, path: path))
         }
     }
 
-    /// Looks whether the features of an image are not too many.
-    func validate(_ image: Image, path: String) throws(LatentError) {
+    /// Looks whether an image has not too many values, as this reads it.
+    ///
+    /// - Throws: ``LatentError`` `.data`
+    func checkSize(height: Int, width: Int, path: String) throws(LatentError) {
         // A grey image read as RGB takes three times what the decoder has allowed.
-        let count = image.width * image.height * channelCount
+        guard case .pixels(let view) = view else { return }
+        let count = width * height * view.channelCount
         guard count <= Self.featureLimit else {
             throw LatentError(
                 .data, path: path,
-                "\(image.width)×\(image.height) pixels in \(channelCount) channels are "
+                "\(width)×\(height) pixels in \(view.channelCount) channels are "
                     + "\(count) values, but at most \(Self.featureLimit) are read",
                 hint: "make the image smaller")
         }

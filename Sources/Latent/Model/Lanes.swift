@@ -3,8 +3,8 @@ import Torch
 /// Workers on threads of their own, whose operations are serial; or one on the calling thread, whose
 /// operations are divided among threads.
 ///
-/// A worker has tensors. It is run by its own thread while the crew does, and touched by the caller
-/// while it does not; hence unchecked.
+/// A worker has tensors. While the crew runs, one thread at a time runs it: that of its number, or
+/// the one that took its part; the caller touches it only when it does not. Hence unchecked.
 struct Lanes<Worker>: @unchecked Sendable {
     /// One for each thread.
     let workers: [Worker]
@@ -27,7 +27,7 @@ struct Lanes<Worker>: @unchecked Sendable {
         return try crew.map(jobs) { lane, job in try apply(workers[lane], job) }
     }
 
-    /// Applies a function once on each thread, all at the same time.
+    /// Applies a function once to each worker, all at the same time.
     ///
     /// - Parameter apply: gets the number of its part, its worker, and what sums a number over all parts, as often
     ///   in each

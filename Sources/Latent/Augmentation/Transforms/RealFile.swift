@@ -59,7 +59,8 @@ enum ParentReading: Sendable {
         case .image:
             let image = try Image(pngData: bytes, path: path)
             if case .deformed(let preprocessing) = self {
-                try preprocessing.validate(image, path: path)
+                try preprocessing.checkSize(
+                    height: image.height, width: image.width, path: path)
             }
             return .image(image)
         case .audio:

@@ -7,7 +7,7 @@ import Torch
 @testable import Latent
 
 /// `--method deform`, from files to files.
-@Suite("Deformer") struct DeformerTests {
+@Suite("Deformed files") struct DeformedFilesTests {
     private let folder = try! TemporaryFolder()
 
     init() { _ = Runtime.threadCount }
@@ -72,7 +72,7 @@ import Torch
         }
         // A stroke reaches as far as one place of 16: two columns and three rows of the image.
         let thick = try Self.generate(
-            Self.file(preprocessing, deviations: [95: 1e6]), parents, count: 8)
+            Self.file(preprocessing, deviations: [95: 1000]), parents, count: 8)
         // Some get thicker and some thinner, half of the largest value being the mean of all.
         let (item, made) = try #require(
             try thick.map { ($0, try Image(pngData: $0.bytes, path: nil)) }.first { _, image in
@@ -233,9 +233,15 @@ import Torch
         var infinite = file
         infinite.weights["deform.factor"] = HostTensor(
             shape: [96, 96], values: [Float](repeating: .infinity, count: 96 * 96))
+        // So far that places are no whole numbers.
+        let (huge, _) = try Self.file(deviations: [2: 1e30])
+        // Numbers that no draw would read.
+        var square = file
+        square.weights["deform.factor"] = HostTensor(
+            shape: [96, 96], values: (0..<96 * 96).map { $0 == 95 ? 1 : 0 })
         var coloured = file
         coloured.record.deformation?.channelCount = 3
-        for broken in [lacking, smaller, infinite, coloured] {
+        for broken in [lacking, smaller, infinite, huge, square, coloured] {
             let error = try #require(throws: LatentError.self) {
                 try DeformationDistribution(broken)
             }
