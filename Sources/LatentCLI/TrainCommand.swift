@@ -131,6 +131,7 @@ struct TrainCommand: ParsableCommand {
         let inputs = try input.inputs(
             domain: domain, attributeNames: model.condition?.values ?? [])
         let items = Array(inputs).toTrainOn
+        guard !items.isEmpty else { throw LatentError.noFiles(to: "train on", in: inputs) }
         if let domain { return (items, domain, inputs.omissions) }
         return (items, try Domain(of: items, hint: Self.domainHint), inputs.omissions)
     }

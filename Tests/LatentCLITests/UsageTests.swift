@@ -44,6 +44,10 @@ struct Usage {
         let instead = "were found, but 1 .txt, 2 .wav; name images"
         for (arguments, text) in [
             (
+                ["train", "--domain", "image", "-o", folder / "m", mixed],
+                "\(mixed): no images to train on \(instead)"
+            ),
+            (
                 ["augment", "-m", model, "-o", folder / "more", "-n", "1", mixed],
                 "\(mixed): no images to augment \(instead)"
             ),
