@@ -61,7 +61,8 @@ struct DeformationDistribution: Sendable {
     private static let strength: Float = 0.75
     /// The share of each covariance of two different numbers that is left out.
     private static let shrinkage = 0.5
-    /// The largest number in the factor of a model file.
+    /// The largest number in a factor: what training finds is around 1, and of much larger ones places could
+    /// not be worked out.
     private static let largestNumber: Float = 1000
     /// The least variance of a number, so that there is a factor: a deformation that nobody sees.
     private static let leastVariance = 1e-8
@@ -101,7 +102,7 @@ extension DeformationDistribution {
     ///   - isImage: whether maps are images
     ///   - seed: decides everything
     ///   - onStep: called before each step with the number of those done; may throw
-    /// - Returns: the distribution; nil where the network's numbers overflowed
+    /// - Returns: the distribution; nil where the network's numbers overflowed, or are too large
     /// - Throws: what `onStep` throws, and `TorchError` when memory runs out
     static func fitted(
         to pairs: DeformationPairs, configuration: DeformationConfiguration, isImage: Bool,
@@ -138,7 +139,7 @@ extension DeformationDistribution {
         try self.init(configuration, numbers: Tensor.concatenated(chunks, axis: 0))
     }
 
-    /// The Gaussian of numbers [N, 96]; nil where some, or their squares, are not finite.
+    /// The Gaussian of numbers [N, 96]; nil where they are too large to deform by.
     init?(_ configuration: DeformationConfiguration, numbers: Tensor) throws {
         let identity = try Tensor.identity(Deformation.numberCount, device: .cpu)
         // A pair is drawn in both orders, so that deformations are around none.
@@ -146,11 +147,13 @@ extension DeformationDistribution {
             try numbers.transposed(0, 1).matmul(numbers) * (1 / Double(numbers.shape[0]))
         guard try covariance.isFinite() else { return nil }
         let variances = try covariance * identity
-        self.configuration = configuration
-        factor = try
+        let factor = try
             (covariance * (1 - Self.shrinkage) + variances * Self.shrinkage
             + identity * Self.leastVariance)
             .cholesky().floats()
+        guard factor.allSatisfy({ abs($0) <= Self.largestNumber }) else { return nil }
+        self.configuration = configuration
+        self.factor = factor
     }
 }
 
@@ -179,7 +182,6 @@ extension DeformationDistribution {
                 hint: "train the model again")
         }
         let count = Deformation.numberCount
-        // What training finds is around 1; of much larger numbers places could not be worked out.
         guard let factor = file.weights[Self.path], factor.shape == [count, count],
             factor.values.enumerated().allSatisfy({ place, value in
                 place % count <= place / count ? abs(value) <= Self.largestNumber : value == 0
