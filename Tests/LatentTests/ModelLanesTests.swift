@@ -147,7 +147,8 @@ import Torch
             try loss.heldOutSums(of: rows, by: model) { try $0.mean().item() }
         }
         let expected = try batches.map { try sums(model, $0) }
-        let found = try ModelLanes(of: model, size: 3).map(batches) { [loss] model, rows in
+        let found = try ModelLanes(of: model, size: 3).threads().map(batches) {
+            [loss] model, rows in
             try loss.heldOutSums(of: rows, by: model) { try $0.mean().item() }
         }
         #expect(found.map(\.count) == [20, 21, 23, 3])
@@ -171,11 +172,11 @@ import Torch
         struct Broken: Error {}
         let lanes = try ModelLanes(of: Self.model(Self.cases[0]), size: 2)
         #expect(throws: Broken.self) {
-            try lanes.map([1, 2, 3, 4]) { _, number in
+            try lanes.threads().map([1, 2, 3, 4]) { _, number in
                 if number == 3 { throw Broken() }
                 return number
             }
         }
-        #expect(try lanes.map([1, 2, 3]) { _, number in 2 * number } == [2, 4, 6])
+        #expect(try lanes.threads().map([1, 2, 3]) { _, number in 2 * number } == [2, 4, 6])
     }
 }

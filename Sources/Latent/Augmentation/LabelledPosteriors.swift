@@ -42,7 +42,7 @@ struct LabelledPosteriors {
             shuffledBy: nil, batchSize: Self.batchSize, of: source.spread(limit: limit))
         while let batches = try pass.next(lanes.size) {
             let rows = batches.map { Rows($0, of: source, labels: labels) }
-            let parts = try lanes.map(rows.filter { !$0.groups.isEmpty }) { model, rows in
+            let parts = try lanes.threads().map(rows.filter { !$0.groups.isEmpty }) { model, rows in
                 try rows.posterior(by: model, precision: precision)
             }
             groups += rows.flatMap(\.groups)

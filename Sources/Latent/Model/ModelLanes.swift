@@ -28,35 +28,11 @@ struct ModelLanes {
     /// The models that the threads have besides ``model``; none where one thread does it all.
     var copies: [VAE] { size > 1 ? lanes.workers : [] }
 
-    /// Applies a function to jobs and the model of the thread that is free; results are in the order of the
-    /// jobs.
+    /// What runs functions on the threads, each with the model as it is now.
     ///
-    /// - Throws: what the function threw first
-    func map<Job: Sendable, Result: Sendable>(
-        _ jobs: [Job], _ apply: @escaping @Sendable (VAE, Job) throws -> Result
-    ) throws -> [Result] {
-        takeScale()
-        return try lanes.map(jobs, apply)
-    }
-
-    /// Applies a function once on each thread, all at the same time.
-    ///
-    /// - Parameter apply: gets the number of its part, the model, and what sums a number over all parts, as often
-    ///   in each
-    /// - Returns: the results of the parts
-    /// - Throws: what the function threw first
-    func together<Result: Sendable>(
-        _ apply:
-            @escaping @Sendable (
-                _ part: Int, VAE, _ sum: @escaping (Double) throws -> Double
-            ) throws -> Result
-    ) throws -> [Result] {
-        takeScale()
-        return try lanes.together(apply)
-    }
-
-    /// The one number of a model that is not among its weights.
-    private func takeScale() {
+    /// Its scale is the one number that is not among the weights they share.
+    func threads() -> Lanes<VAE> {
         for copy in copies { copy.sharedLogScale = model.sharedLogScale }
+        return lanes
     }
 }

@@ -17,7 +17,7 @@ extension ModelLanes {
             rows[rows.count * $0 / size..<rows.count * ($0 + 1) / size]
         }
         let batchSize = Double(rows.count)
-        let figures = try together { part, model, sum in
+        let figures = try threads().together { part, model, sum in
             try loss(
                 of: parts[part], by: model,
                 reducer: BatchReducer(batchSize: batchSize, sum: sum))

@@ -95,7 +95,7 @@ extension Trainer {
         while let batches = try pass.next(lanes.size) {
             let rows = batches.map { heldOutRows($0, of: job.heldOut, drawCount: drawCount) }
             if team.size == 1 {
-                let parts = try lanes.map(rows) { model, rows in
+                let parts = try lanes.threads().map(rows) { model, rows in
                     try measure.heldOutSums(of: rows, by: model) { try $0.mean().item() }
                 }
                 for part in parts { sums += part }
@@ -149,7 +149,7 @@ extension Trainer {
         var count = 0
         while let batches = try pass.next(lanes.size) {
             let rows = batches.filter { $0.count > 0 }.map { heldOutRows($0, of: job.training) }
-            let errors = try lanes.map(rows) { model, rows in
+            let errors = try lanes.threads().map(rows) { model, rows in
                 try measure.scaleError(of: rows, by: model)
             }
             total += errors.reduce(0, +)
