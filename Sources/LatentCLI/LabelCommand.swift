@@ -7,10 +7,12 @@ struct LabelCommand: ParsableCommand {
         commandName: "label",
         abstract: "Label files by what a few labelled ones look like.",
         discussion: """
-            Where labels are few and files are many: a small classifier learns the labelled files, and \
-            of the others those are listed that it is sure of, a line each with path, label and \
-            probability. The list is a manifest, which train, augment and evaluate read as DATA. How often \
-            such labels are right is said on standard error, of labelled files that were left out in turn.
+            Where labels are few and files are many: a small classifier learns the labelled files, and from \
+            the others what it becomes sure of while it learns. Those of the others that it is sure of in the \
+            end are listed, a line each with path, label and probability. The list is a manifest, which \
+            train, augment and evaluate read as DATA. How often such labels are right is said on standard \
+            error, of labelled files that were left out in turn. It takes some minutes. Paths on standard \
+            input (-) are labelled as they come, by what the labelled files alone teach.
 
             EXAMPLES
               latent label --real labelled unlabelled > more.ndjson
@@ -32,8 +34,11 @@ struct LabelCommand: ParsableCommand {
         help: ArgumentHelp("Label files whose class is that probable.", valueName: "probability"))
     var atLeast = 0.9
 
-    @Option(help: ArgumentHelp("Steps of each training of the classifier.", valueName: "n"))
-    var steps = 600
+    @Option(
+        help: ArgumentHelp(
+            "Steps of each of six trainings of the classifier (1500; 600 for paths on standard input).",
+            valueName: "n"))
+    var steps: Int?
 
     @Option(help: "Format: ndjson, csv, tsv, table (table on a terminal, else ndjson).")
     var format: RowFormat?
@@ -48,7 +53,7 @@ struct LabelCommand: ParsableCommand {
         guard (0...1).contains(atLeast) else {
             throw ValidationError("--at-least is \(atLeast); it must be 0 to 1.")
         }
-        guard (1...100_000).contains(steps) else {
+        if let steps, !(1...100_000).contains(steps) {
             throw ValidationError("--steps is \(steps); it must be 1 to 100000.")
         }
     }
@@ -58,11 +63,14 @@ struct LabelCommand: ParsableCommand {
         let items = Array(try Inputs(real, domain: nil)).toTrainOn
         let domain = try Domain(of: items)
         let inputs = try input.inputs(domain: domain)
-        // Said before the labelled files are learned, which takes minutes.
-        if !input.isStream {
-            let looked = try input.inputs(domain: domain)
-            var iterator = looked.makeIterator()
-            guard iterator.next() != nil else { throw LatentError.noFiles(to: "label", in: looked) }
+        // What comes on standard input is there once, and labelled as it comes.
+        let learned = input.isStream ? nil : try input.inputs(domain: domain)
+        if let learned {
+            var iterator = learned.makeIterator()
+            // Said before the labelled files are learned, which takes minutes.
+            guard iterator.next() != nil else {
+                throw LatentError.noFiles(to: "label", in: learned)
+            }
         }
         let device = try machine.start()
         let interruption = Interruption()
@@ -72,7 +80,8 @@ struct LabelCommand: ParsableCommand {
         configuration.workerCount = machine.readerCount
         let startedAt = Date()
         let labeller = try FileLabeller(
-            real: items, domain: domain, configuration: configuration, device: device
+            real: items, unlabelled: learned.map { AnySequence($0) } ?? AnySequence([]),
+            domain: domain, configuration: configuration, device: device
         ) { share in
             if interruption.isRequested {
                 throw LatentError(.interrupted, "interrupted while the labelled files were learned")
@@ -80,7 +89,7 @@ struct LabelCommand: ParsableCommand {
             guard share > 0 else { return }
             let left = Date().timeIntervalSince(startedAt) * (1 - share) / share
             console.progress {
-                "learning \(items.count) labelled files: \(Int(share * 100)) % done, "
+                "learning: \(Int(share * 100)) % done, "
                     + "\(Console.duration(left)) left"
             }
         }

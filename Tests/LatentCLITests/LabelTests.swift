@@ -65,6 +65,38 @@ struct LabelTests {
         }
     }
 
+    @Test(
+        "paths on standard input are labelled by what the labelled files teach, however they come")
+    func streamed() throws {
+        let folder = try TemporaryFolder()
+        let real = try shapes(0..<4, in: folder, as: "real", byClass: true)
+        let others = try shapes(8..<11, in: folder, as: "others", byClass: false)
+        let paths = try FileManager.default.contentsOfDirectory(atPath: others).sorted()
+            .map { others + "/" + $0 }
+        func verdicts(_ data: String, input: String? = nil) throws -> [String: Double] {
+            let run = try Tool.run(
+                "label", "--real", real, data, "--at-least", "0", "--steps", "6", "--threads", "1",
+                "--quiet", input: input)
+            #expect(run.status == 0, "\(run.errors)")
+            return try Dictionary(
+                uniqueKeysWithValues: run.lines.map {
+                    let row = try object($0)
+                    return (
+                        try #require(row["path"] as? String),
+                        try #require(row["probability"] as? Double)
+                    )
+                })
+        }
+        let all = try verdicts("-", input: paths.joined(separator: "\n"))
+        let one = try verdicts("-", input: paths[4])
+        #expect(all.count == 9 && one.count == 1)
+        let probability = try #require(all[paths[4]])
+        #expect(try abs(#require(one[paths[4]]) - probability) < 1e-5)
+        // Files of a folder are learned from as well.
+        let learned = try verdicts(others)
+        #expect(try learned.count == 9 && abs(#require(learned[paths[4]]) - probability) > 1e-5)
+    }
+
     @Test("nothing is labelled that is not as sure as asked, and unreadable files are said")
     func unsure() throws {
         let folder = try TemporaryFolder()

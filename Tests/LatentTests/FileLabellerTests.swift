@@ -59,4 +59,35 @@ struct FileLabellerTests {
         let sure = labeller.agreement(atLeast: 0.7)
         #expect(sure.right <= sure.sure && sure.sure <= 12)
     }
+
+    @Test(
+        "files without classes are learned from as well: as many as allowed, and those that can be read"
+    )
+    func learnsFromOthers() throws {
+        let folder = try TemporaryFolder()
+        let real = try bars(3, in: folder, as: "real", seed: 1)
+        var others = try bars(8, in: folder, as: "others", seed: 2)
+        let broken = folder / "broken.png"
+        try Data("no picture".utf8).write(to: URL(fileURLWithPath: broken))
+        others.insert(Item(path: broken, relativePath: "broken.png", label: nil, split: nil), at: 3)
+        var configuration = FileLabeller.Configuration()
+        configuration.memberCount = 1
+        configuration.foldCount = 0
+        configuration.stepCount = 25
+        func probabilities(_ limit: Int, of items: [Item]) throws -> (learned: Int, [Double]) {
+            configuration.unlabelledLimit = limit
+            let labeller = try FileLabeller(
+                real: real, unlabelled: items, domain: .image, configuration: configuration)
+            #expect(labeller.agreement(atLeast: 0) == (0, 0, 0))
+            var found: [Double] = []
+            try labeller.label(real) { found.append(try $1.get().probability) }
+            return (labeller.unlabelledCount, found)
+        }
+        let all = try probabilities(100, of: others)
+        let none = try probabilities(100, of: [])
+        #expect(all.learned == 16 && none.learned == 0 && all.1 != none.1)
+        #expect(try probabilities(100, of: others).1 == all.1)
+        // Of seventeen, of which one cannot be read.
+        #expect((4...5).contains(try probabilities(5, of: others).learned))
+    }
 }

@@ -4,7 +4,7 @@ import Torch
 /// The classic ways to vary small maps a little at each training step: what synthetic files have to
 /// be better than.
 ///
-/// Images: rotation within ±14°, shift within ±15 % of a side, size within ±15 %; bilinear, edges
+/// Images: rotation within ±14°, shift within ±7.5 % of a side, size within ±15 %; bilinear, edges
 /// repeated. Spectrograms: shift within ±6 of 48 frames, gain within ±10 % of the range, noise of a
 /// deviation up to 5 % of it, and a run of up to 5 bands and one of up to 6 frames hidden (Park et al.,
 /// "SpecAugment", Interspeech 2019). `elastic` adds a smooth displacement: at the points of a 4×4 grid
@@ -16,7 +16,7 @@ struct MapAugmentation: Sendable {
     var isElastic = false
 
     private static let rotation = 14 * Double.pi / 180
-    private static let shift = 0.15
+    private static let shift = 0.075
     private static let scale = 0.15
     private static let timeShift = 6.0 / 48
     private static let gain: Float = 0.1

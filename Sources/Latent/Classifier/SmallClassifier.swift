@@ -35,6 +35,14 @@ final class SmallClassifier {
         var share = 1.0
     }
 
+    /// Maps without classes, to learn from what the classifier itself is sure of; see
+    /// ``train(on:guessing:varying:onStep:)``.
+    struct Unlabelled {
+        let maps: SmallMaps
+        /// The least probability of a class that is taken for the map's.
+        var leastProbability: Float = 0.95
+    }
+
     /// Varies a batch, [n, C, H, W] in 0…1, such as ``MapAugmentation``.
     typealias Augmentation = (
         _ batch: inout [Float], _ shape: WindowShape, _ generator: inout Generator
@@ -82,14 +90,20 @@ final class SmallClassifier {
     /// Trains; each source gives its share of every batch, in random order without repeats until all
     /// of it was seen.
     ///
+    /// With maps to guess, half of each batch are such maps, as FixMatch has them (Sohn et al., NeurIPS
+    /// 2020): where the classifier, as it is at that step, is sure enough of a map as it is, that class is
+    /// what it learns for the map as it is varied; of the others nothing is learned. Differs: the map that is
+    /// guessed is not varied even a little, and the weights are no moving average.
+    ///
     /// - Parameters:
     ///   - sources: shares that sum to 1; none of them empty
+    ///   - unlabelled: maps whose classes are guessed; nil or none of them for no guesses
     ///   - augmentation: what is done to each batch; nil for nothing
     ///   - onStep: called after each step with the number done; throwing ends the training
     /// - Throws: ``LatentError`` `.diverged` when the loss is no number, and what `onStep` throws
     func train(
-        on sources: [Source], varying augmentation: Augmentation? = nil,
-        onStep: (Int) throws -> Void = { _ in }
+        on sources: [Source], guessing unlabelled: Unlabelled? = nil,
+        varying augmentation: Augmentation? = nil, onStep: (Int) throws -> Void = { _ in }
     ) throws {
         let optimizer = try AdamW(
             parameters.tensors(),
@@ -100,7 +114,10 @@ final class SmallClassifier {
             }())
         var generator = Generator(seed: configuration.seed, Stream.classifier.rawValue, 1)
         var orders = sources.map { Order(count: $0.codes.count) }
-        let counts = Self.counts(of: sources.map(\.share), total: configuration.batchSize)
+        var unlabelledOrder = Order(count: unlabelled?.maps.count ?? 0)
+        let guessedCount = unlabelledOrder.isEmpty ? 0 : configuration.batchSize / 2
+        let labelledCount = configuration.batchSize - guessedCount
+        let counts = Self.counts(of: sources.map(\.share), total: labelledCount)
         for step in 0..<configuration.stepCount {
             var values: [Float] = []
             var codes: [Int] = []
@@ -108,6 +125,18 @@ final class SmallClassifier {
                 let drawn = orders[index].next(counts[index], using: &generator)
                 values += source.maps.values(drawn)
                 codes += drawn.map { source.codes[$0] }
+            }
+            if let unlabelled, guessedCount > 0 {
+                let maps = unlabelled.maps.values(
+                    unlabelledOrder.next(guessedCount, using: &generator))
+                let guesses = try withoutGradients {
+                    try probabilities(try batch(maps)).floats()
+                }
+                for (row, guess) in Self.likeliest(guesses, of: classCount).enumerated()
+                where guess.probability >= unlabelled.leastProbability {
+                    values += maps[row * shape.elementCount..<(row + 1) * shape.elementCount]
+                    codes.append(guess.code)
+                }
             }
             if let augmentation {
                 // Of its own, so that what is drawn does not depend on whether anything is varied.
@@ -119,7 +148,12 @@ final class SmallClassifier {
             var targets = [Float](repeating: 0, count: codes.count * classCount)
             for (row, code) in codes.enumerated() { targets[row * classCount + code] = 1 }
             let oneHot = try Tensor(targets, shape: [codes.count, classCount]).to(device)
-            let loss = try (outputs.logSumExp(axis: 1) - (outputs * oneHot).sum(axes: [1])).mean()
+            // Guesses count by how many there could be, so that few of them weigh little.
+            let weights = codes.indices.map { row in
+                1 / Float(row < labelledCount ? labelledCount : guessedCount)
+            }
+            let crossEntropy = try outputs.logSumExp(axis: 1) - (outputs * oneHot).sum(axes: [1])
+            let loss = try (crossEntropy * Tensor(weights, shape: [weights.count]).to(device)).sum()
             guard try loss.item().isFinite else {
                 throw LatentError(
                     .diverged, "the small classifier's loss is no number after \(step) steps",
@@ -152,6 +186,8 @@ final class SmallClassifier {
         private var indices: [Int]
         private var place: Int
 
+        var isEmpty: Bool { indices.isEmpty }
+
         init(count: Int) {
             indices = Array(0..<count)
             place = count
@@ -173,19 +209,22 @@ final class SmallClassifier {
 
     /// The probability of each class for each map, [n, K].
     func probabilities(of maps: SmallMaps) throws -> [Float] {
-        try inBatches(maps) { x in
-            let outputs = try logits(x)
-            return try (outputs - outputs.logSumExp(axis: 1).reshaped([-1, 1])).exp()
-        }
+        try inBatches(maps, probabilities)
     }
 
     /// The likeliest class of each map.
     func classes(of maps: SmallMaps) throws -> [Int] {
-        let probabilities = try probabilities(of: maps)
-        return (0..<maps.count).map { row in
-            let values = probabilities[row * classCount..<(row + 1) * classCount]
-            return (values.firstIndex(of: values.max() ?? 0) ?? values.startIndex)
-                - values.startIndex
+        try Self.likeliest(probabilities(of: maps), of: classCount).map(\.code)
+    }
+
+    /// The likeliest class of each row of probabilities.
+    private static func likeliest(
+        _ probabilities: [Float], of classCount: Int
+    ) -> [(code: Int, probability: Float)] {
+        stride(from: 0, to: probabilities.count, by: classCount).map { start in
+            let values = probabilities[start..<start + classCount]
+            let most = values.max() ?? 0
+            return ((values.firstIndex(of: most) ?? start) - start, most)
         }
     }
 
@@ -218,6 +257,11 @@ final class SmallClassifier {
     }
 
     private func logits(_ x: Tensor) throws -> Tensor { try last(try features(x)) }
+
+    private func probabilities(_ x: Tensor) throws -> Tensor {
+        let outputs = try logits(x)
+        return try (outputs - outputs.logSumExp(axis: 1).reshaped([-1, 1])).exp()
+    }
 
     /// The largest of each 2×2: [B, C, H, W] → [B, C, H/2, W/2]; an odd last row or column is left out.
     private static func halved(_ x: Tensor) throws -> Tensor {
