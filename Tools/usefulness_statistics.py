@@ -1,6 +1,7 @@
 """Figures by row and seed, kept in files, and their paired differences; used by usefulness.py."""
 
 import json
+import math
 import statistics
 
 import scipy.stats
@@ -24,11 +25,17 @@ class Figures:
 
 
 def interval(values):
+    """The mean, and half of the 95 % interval of Student's t; of one value, infinity."""
     mean = statistics.mean(values)
     if len(values) < 2:
-        return mean, float("nan")
+        return mean, math.inf
     error = statistics.stdev(values) / len(values) ** 0.5
     return mean, error * scipy.stats.t.ppf(0.975, len(values) - 1)
+
+
+def bounds(mean, half, form):
+    return (f"[{mean - half:{form}}, {mean + half:{form}}]" if half < math.inf
+            else "(one seed, no interval)")
 
 
 def table(title, rows, pairs, figures):
@@ -36,8 +43,8 @@ def table(title, rows, pairs, figures):
     print(f"\n{title}\n{'':18}{'mean':>7}{'sd':>7}   each")
     for row in rows:
         values = figures[row]
-        spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-        print(f"{row:18}{statistics.mean(values):7.1f}{spread:7.1f}   "
+        spread = f"{statistics.stdev(values):7.1f}" if len(values) > 1 else f"{'-':>7}"
+        print(f"{row:18}{statistics.mean(values):7.1f}{spread}   "
               + " ".join(f"{v:.1f}" for v in values))
     print("\npaired differences, 95 % intervals over "
           f"{len(next(iter(figures.values())))} seeds")
@@ -45,8 +52,7 @@ def table(title, rows, pairs, figures):
         if a in figures and b in figures:
             mean, half = interval([x - y for x, y in zip(figures[a], figures[b])])
             verdict = "above 0" if mean - half > 0 else "below 0" if mean + half < 0 else "open"
-            print(f"{a + ' - ' + b:36}{mean:+6.1f}  [{mean - half:+.1f}, {mean + half:+.1f}]  "
-                  f"{verdict}")
+            print(f"{a + ' - ' + b:36}{mean:+6.1f}  {bounds(mean, half, '+.1f')}  {verdict}")
     plain = [row for row in ("real", "classic", "classic+elastic") if row in figures]
     if "auto" in figures and plain:
         best = max(plain, key=lambda row: statistics.mean(figures[row]))
@@ -55,4 +61,4 @@ def table(title, rows, pairs, figures):
     if "real" in figures and "ours alone" in figures:
         ratios = [a / b for a, b in zip(figures["ours alone"], figures["real"])]
         mean, half = interval(ratios)
-        print(f"{'ours alone / real':36}{mean:6.3f}  [{mean - half:.3f}, {mean + half:.3f}]")
+        print(f"{'ours alone / real':36}{mean:6.3f}  {bounds(mean, half, '.3f')}")
