@@ -151,7 +151,8 @@ struct CheckWriter {
 
     /// Writes what is there.
     func write(_ totals: DataCheck.Totals) throws {
-        if format == .table { try output.line("") }
+        let hasLines = lists || totals.problems.values.contains { $0 > 0 }
+        if format == .table, hasLines { try output.line("") }
         try write(
             Row(
                 kind: "total", name: "bytes", files: totals.fileCount,
