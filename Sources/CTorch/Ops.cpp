@@ -208,6 +208,14 @@ LTStatus LTBinaryCrossEntropyWithLogits(const LTTensor *logits, const LTTensor *
     });
 }
 
+LTStatus LTMaxPool2d(const LTTensor *x, int64_t size, LTTensor **out) {
+    return yields(out, [&] {
+        // libtorch compares channels side by side, and what is not so one number after the other.
+        auto interleaved = x->value.contiguous(at::MemoryFormat::ChannelsLast);
+        return at::max_pool2d(interleaved, {size, size});
+    });
+}
+
 LTStatus LTResizeBilinear(const LTTensor *x, int64_t height, int64_t width, LTTensor **out) {
     return yields(out, [&] {
         return at::_upsample_bilinear2d_aa(x->value, {height, width}, /*align_corners=*/false);

@@ -52,6 +52,11 @@ public func binaryCrossEntropy(logits: Tensor, target: Tensor) throws(TorchError
     try Tensor.make { LTBinaryCrossEntropyWithLogits(logits.handle, target.handle, $0) }
 }
 
+/// The largest of each 2×2: [N, C, H, W] → [N, C, H/2, W/2]; an odd last row or column is left out.
+public func maxPooled2d(_ x: Tensor) throws(TorchError) -> Tensor {
+    try Tensor.make { LTMaxPool2d(x.handle, 2, $0) }
+}
+
 /// Antialiased bilinear resize of [N, C, H, W], pixel centres at half integers (as Pillow's).
 public func resizedBilinear(_ x: Tensor, height: Int, width: Int) throws(TorchError) -> Tensor {
     try Tensor.make { LTResizeBilinear(x.handle, Int64(height), Int64(width), $0) }

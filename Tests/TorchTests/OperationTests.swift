@@ -96,6 +96,7 @@ import Torch
         "logSumExp": { try $0[0].logSumExp(axis: 1) },
         "logSumExp of large numbers": { try $0[0].logSumExp(axis: 0) },
         "binaryCrossEntropy": { try binaryCrossEntropy(logits: $0[0], target: $0[1]) },
+        "maxPooled2d": { try maxPooled2d($0[0]) },
         "resizedBilinear down": { try resizedBilinear($0[0], height: 9, width: 13) },
         "resizedBilinear up": { try resizedBilinear($0[0], height: 16, width: 16) },
         "magnitude of shortTimeFourier": {

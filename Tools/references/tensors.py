@@ -141,6 +141,7 @@ def operation_cases():
         n(2, 3, 5), n(3, 2, 4), n(2)]
     yield "conv2d of 3×3", lambda x, w, b: F.conv2d(x, w, b, 1, 1), [
         n(2, 3, 4, 5), n(4, 3, 3, 3), n(4)]
+    yield "maxPooled2d", lambda x: F.max_pool2d(x, 2), [n(2, 3, 5, 6)]
 
 
 def operations():

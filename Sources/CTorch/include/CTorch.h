@@ -139,6 +139,8 @@ LTStatus LTConvTranspose2d(LTIn x, LTIn weight, const LTTensor *_Nullable bias, 
 LTStatus LTBinaryCrossEntropyWithLogits(LTIn logits, LTIn target, LTOut out);
 
 // Signals and images
+/// The largest of each square of [N, C, H, W]; what is over at the end of an axis is left out.
+LTStatus LTMaxPool2d(LTIn x, int64_t size, LTOut out);
 /// Antialiased bilinear resize of [N, C, H, W].
 LTStatus LTResizeBilinear(LTIn x, int64_t height, int64_t width, LTOut out);
 /// Bicubic resize of [N, C, H, W], without antialiasing, A = -0.75.

@@ -251,8 +251,9 @@ final class SmallClassifier {
     }
 
     private func features(_ x: Tensor) throws -> Tensor {
-        let small = try Self.halved(try first(x).relu())
-        let smaller = try Self.halved(try second(small).relu())
+        // The largest of what is cut at 0 is what is cut of the largest, which are a quarter as many.
+        let small = try maxPooled2d(try first(x)).relu()
+        let smaller = try maxPooled2d(try second(small)).relu()
         return try hidden(try smaller.reshaped([x.shape[0], -1]), rectified: true)
     }
 
@@ -261,22 +262,5 @@ final class SmallClassifier {
     private func probabilities(_ x: Tensor) throws -> Tensor {
         let outputs = try logits(x)
         return try (outputs - outputs.logSumExp(axis: 1).reshaped([-1, 1])).exp()
-    }
-
-    /// The largest of each 2×2: [B, C, H, W] → [B, C, H/2, W/2]; an odd last row or column is left out.
-    private static func halved(_ x: Tensor) throws -> Tensor {
-        func halved(_ x: Tensor, axis: Int) throws -> Tensor {
-            var extents = x.shape
-            let half = extents[axis] / 2
-            let even = try x.narrowed(axis: axis, start: 0, length: 2 * half)
-            extents[axis] = half
-            var pairs = extents
-            pairs.insert(2, at: axis + 1)
-            let paired = try even.reshaped(pairs)
-            return try paired.narrowed(axis: axis + 1, start: 0, length: 1)
-                .maximum(try paired.narrowed(axis: axis + 1, start: 1, length: 1))
-                .reshaped(extents)
-        }
-        return try halved(try halved(x, axis: 2), axis: 3)
     }
 }
