@@ -1,12 +1,14 @@
 """Do files of `latent augment` make a classifier better? A table of accuracies, and paired differences.
 
     ./.libtorch-python Tools/usefulness.py DATA [--n 10] [--seeds 5] [--rows real,classic,…]
-        [--group speaker] [--on train] [--imbalance [--classes 8,…]] [--cache DIR] [--latent PATH]
+        [--group speaker] [--on train] [--networks 1] [--imbalance [--classes 8,…]] [--cache DIR]
+        [--latent PATH]
 
 DATA has train/CLASS/ and test/CLASS/ with PNGs or WAVs. For each seed, --n real files of each class
 are drawn from DATA/train; `latent train --for augmentation` reads these alone, `latent augment` writes
 1000 files of each class from them, and one small network (two 3x3 convolutions; 600 steps of AdamW
-with batches of 64) is trained on each row and asked about all of DATA/test:
+with batches of 64) is trained on each row and asked about all of DATA/test; with --networks several, from
+other first weights and by other draws, whose mean accuracy is the seed's:
 
     real             the real files alone
     classic          each real file changed anew at each step: images turned by up to 14 degrees,
@@ -132,17 +134,23 @@ def few(args, files, test_files):
                  for part in ("test", "train")}
         kept = Figures(real.folder / "figures.json")
 
-        def figure(row):
-            found = accuracy_of(source(real, row), real.x.shape[1:], len(names), asked, seed)
+        def figure(row, network):
+            found = accuracy_of(
+                source(real, row), real.x.shape[1:], len(names), asked, seed + 100 * network)
             return {part: 100 * (found == truth)[places].float().mean().item()
                     for part, places in parts.items() if len(places)}
 
         for row in rows:
-            figures[row].append(kept.get(row, lambda: figure(row))[args.on])
+            accuracies = [
+                kept.get(row if k == 0 else f"{row}, network {k}", lambda: figure(row, k))[args.on]
+                for k in range(args.networks)]
+            figures[row].append(statistics.mean(accuracies))
             print(f"seed {seed}  {row:18}{figures[row][-1]:6.1f}", flush=True)
     group = f", whole {args.group}s held out" if args.group else ""
     where = "test files" if args.on == "test" else "other files of train/"
-    table(f"{args.data.name}: accuracy in %, {args.n} files a class{group}, {len(parts[args.on])} {where}",
+    networks = f", mean of {args.networks} networks" if args.networks > 1 else ""
+    table(f"{args.data.name}: accuracy in %, {args.n} files a class{group}, {len(parts[args.on])} {where}"
+          f"{networks}",
           rows, PAIRS, figures)
 
 
@@ -186,6 +194,7 @@ def main():
     parser.add_argument("--group", help="hold whole groups out, such as speaker")
     parser.add_argument("--on", choices=["test", "train"], default="test",
                         help="where the network is asked")
+    parser.add_argument("--networks", type=int, default=1, help="trained for each row and seed")
     parser.add_argument("--imbalance", action="store_true")
     parser.add_argument("--others", type=int, default=200)
     parser.add_argument("--classes", type=lambda text: text.split(","))
@@ -196,6 +205,8 @@ def main():
     args = parser.parse_args()
     if args.group and args.on == "train":
         parser.error("--group holds files of both folders out; leave --on out")
+    if args.networks < 1 or args.networks > 1 and args.imbalance:
+        parser.error("--networks is 1 or more, and 1 with --imbalance")
     torch.set_num_threads(args.threads)
     files, test_files = files_of(args.data / "train"), files_of(args.data / "test")
     args.cache.mkdir(parents=True, exist_ok=True)
