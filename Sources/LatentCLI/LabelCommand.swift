@@ -11,8 +11,9 @@ struct LabelCommand: ParsableCommand {
             the others what it becomes sure of while it learns. Those of the others that it is sure of in the \
             end are listed, a line each with path, label and probability. The list is a manifest, which \
             train, augment and evaluate read as DATA. How often such labels are right is said on standard \
-            error, of labelled files that were left out in turn. It takes some minutes. Paths on standard \
-            input (-) are labelled as they come, by what the labelled files alone teach.
+            error, of labelled files that were left out in turn. What is of no class is given one too: take \
+            such files out first, by score. Learning takes some minutes. Paths on standard input (-) are \
+            labelled as they come, by what the labelled files alone teach.
 
             EXAMPLES
               latent label --real labelled unlabelled > more.ndjson
@@ -106,7 +107,7 @@ struct LabelCommand: ParsableCommand {
         try writer.begin()
         var counts: [String: Int] = [:]
         var (fileCount, failedCount) = (0, 0)
-        try labeller.label(inputs) { item, result in
+        try labeller.label(inputs, pause: input.pause) { item, result in
             fileCount += 1
             switch result {
             case .success(let verdict):
@@ -118,6 +119,7 @@ struct LabelCommand: ParsableCommand {
                 failedCount += 1
                 console.warning("\(item.path): \(failed.error.message)")
             }
+            if input.isStream { try output.flush() }
             if interruption.isRequested {
                 throw LatentError(.interrupted, "interrupted after \(fileCount) files")
             }

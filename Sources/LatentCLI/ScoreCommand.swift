@@ -95,9 +95,6 @@ struct ScoreCommand: ParsableCommand {
 
     @OptionGroup(title: "Machine") var machine: MachineOptions
 
-    /// How long paths on standard input may pause before those that came are scored, in seconds.
-    private static let pause = 0.05
-
     func validate() throws {
         try input.requireData()
         if let format, summary, [.csv, .tsv].contains(format) {
@@ -132,7 +129,7 @@ struct ScoreCommand: ParsableCommand {
             isNeeded: exitCode || only != nil || stopEarly != nil, console: console)
         let scorer = try scoring.scorer(
             of: loaded.file, drawCount: draws, requested: [kind],
-            pause: input.isStream && inputs.shard == nil ? Self.pause : nil,
+            pause: inputs.shard == nil ? input.pause : nil,
             stopping: stopEarly.map { rate in
                 SequentialStopping(kind: kind, errorRate: rate) {
                     rules.rule(of: $0).verdicts?.threshold

@@ -58,6 +58,9 @@ struct InputOptions: ParsableArguments {
     /// Whether paths come on standard input, perhaps one by one.
     var isStream: Bool { data.contains("-") }
 
+    /// How long paths on standard input may pause before those that came are worked on, in seconds.
+    var pause: Double? { isStream ? 0.05 : nil }
+
     /// Refuses a command line without data.
     func requireData() throws {
         guard !data.isEmpty else {

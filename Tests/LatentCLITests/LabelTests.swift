@@ -97,6 +97,26 @@ struct LabelTests {
         #expect(try learned.count == 9 && abs(#require(learned[paths[4]]) - probability) > 1e-5)
     }
 
+    @Test("a path on standard input is labelled before the next one comes")
+    func atOnce() throws {
+        let folder = try TemporaryFolder()
+        let real = try shapes(0..<3, in: folder, as: "real", byClass: true)
+        let run = try Tool.shell(
+            """
+            mkfifo "$2"
+            "$latent" label --real "$1" - --at-least 0 --steps 2 --quiet < "$2" > "$2.out" &
+            exec 3> "$2"
+            echo "$3" >&3
+            until [ -s "$2.out" ] || ! kill -0 $! 2> /dev/null; do sleep 0.05; done
+            cat "$2.out"
+            echo "$4" >&3
+            exec 3>&-
+            wait $!
+            """, real, folder / "pipe", real + "/disc/000.png", real + "/square/001.png")
+        #expect(run.status == 0 && run.errors.isEmpty, "\(run.errors)")
+        #expect(run.lines.count == 1 && run.output.contains("/disc/000.png"))
+    }
+
     @Test("nothing is labelled that is not as sure as asked, and unreadable files are said")
     func unsure() throws {
         let folder = try TemporaryFolder()

@@ -169,10 +169,12 @@ public final class FileLabeller {
     ///
     /// - Parameters:
     ///   - items: consumed lazily, on reader threads
+    ///   - pause: seconds without a further item after which those that wait are labelled; nil waits for 64
     ///   - emit: called once for each item, on the calling thread
     /// - Throws: what `emit` throws, and `TorchError`
     public func label(
-        _ items: some Sequence<Item>, emit: (Item, Result<Verdict, ItemFailed>) throws -> Void
+        _ items: some Sequence<Item>, pause: Double? = nil,
+        emit: (Item, Result<Verdict, ItemFailed>) throws -> Void
     ) throws {
         let reader = try view.reader(items, threadCount: workerCount)
         var waiting: [(item: Item, failure: ItemFailed?)] = []
@@ -189,14 +191,20 @@ public final class FileLabeller {
             waiting = []
             maps = SmallMaps(shape: view.shape)
         }
-        while let read = reader.next() {
-            switch read.content {
-            case .success(let content):
-                maps.append(try view.map(of: content.views[0]))
-                waiting.append((read.item, nil))
-            case .failure(let failed): waiting.append((read.item, failed))
+        var isAtEnd = false
+        while !isAtEnd {
+            switch reader.next(within: waiting.isEmpty ? nil : pause) {
+            case .result(let read):
+                switch read.content {
+                case .success(let content):
+                    maps.append(try view.map(of: content.views[0]))
+                    waiting.append((read.item, nil))
+                case .failure(let failed): waiting.append((read.item, failed))
+                }
+                if waiting.count == Self.groupSize { try flush() }
+            case .pause: try flush()
+            case .end: isAtEnd = true
             }
-            if waiting.count == Self.groupSize { try flush() }
         }
         try flush()
     }
