@@ -26,9 +26,6 @@ public final class FileLabeller {
 
         /// Makes the defaults.
         public init() {}
-
-        /// Trainings in all.
-        var trainingCount: Int { max(1, memberCount) + (foldCount > 1 ? foldCount : 0) }
     }
 
     /// The class that a file most probably has.
@@ -115,6 +112,9 @@ public final class FileLabeller {
         // Warped images are labelled better (mnist 96.3 % rightly instead of 95.4, fashion 84.8 instead of
         // 83.3), warped recordings worse (fsdd 90.4 instead of 97.2; all of one seed).
         let augmentation = MapAugmentation(domain: domain, isElastic: domain == .image)
+        let memberCount = max(1, configuration.memberCount)
+        let foldCount = max(1, configuration.foldCount)
+        let trainingCount = memberCount + (foldCount > 1 ? foldCount : 0)
         var done = 0
         func trained(on places: [Int], seed: UInt64) throws -> SmallClassifier {
             var knobs = SmallClassifier.Configuration()
@@ -131,22 +131,22 @@ public final class FileLabeller {
                 varying: { augmentation(&$0, shape: $1, using: &$2) },
                 onStep: { step in
                     let share = Double(step) / Double(stepCount)
-                    try onProgress((Double(done) + share) / Double(configuration.trainingCount))
+                    try onProgress((Double(done) + share) / Double(trainingCount))
                 })
             done += 1
             return classifier
         }
-        members = try (0..<max(1, configuration.memberCount)).map {
+        members = try (0..<memberCount).map {
             try trained(on: Array(codes.indices), seed: UInt64($0))
         }
         var checks: [Check] = []
         let parts = TrialParts(
-            labels: codes.map { names[$0] }, groups: nil, count: max(1, configuration.foldCount))
+            labels: codes.map { names[$0] }, groups: nil, count: foldCount)
         for part in 0..<parts.count {
             let rest = parts.places(part, isLeftOut: false)
             let left = parts.places(part, isLeftOut: true)
             guard !rest.isEmpty, !left.isEmpty else { continue }
-            let classifier = try trained(on: rest, seed: UInt64(configuration.memberCount + part))
+            let classifier = try trained(on: rest, seed: UInt64(memberCount + part))
             let verdicts = try Self.verdicts(
                 of: read.maps.picked(left), by: [classifier], labels: labels)
             for (place, verdict) in zip(left, verdicts) {
