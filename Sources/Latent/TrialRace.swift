@@ -33,6 +33,7 @@ final class TrialRace {
 
     private let trial: AugmentationTrial
     private let data: Data
+    private let crew: ClassifierCrew
     private let codes: [Int]
     /// Numbers of new files for each real one that are tried, ascending; nil stands for as many as are
     /// asked for.
@@ -54,6 +55,7 @@ final class TrialRace {
     init(_ trial: AugmentationTrial, _ data: Data, asked: Double) {
         self.trial = trial
         self.data = data
+        crew = ClassifierCrew(jobCount: trial.configuration.seedCount)
         let count = data.real.count
         codes = data.real.items.map { data.code($0.label) ?? 0 }
         let knobs = trial.configuration
@@ -275,15 +277,12 @@ final class TrialRace {
         for place in sources.indices {
             sources[place].share = Double(sources[place].codes.count) / Double(count)
         }
-        for seed in 0..<configuration.seedCount {
-            let found = try classes(
-                of: data.real.maps.picked(left), trainedOn: sources, seed: seed
-            ) { step in
-                try report(
-                    own - trainingCost + Double(seed * configuration.stepCount + step))
-            }
-            for (item, code) in zip(left, found) {
-                entries[index].correct[seed][item] = code == codes[item]
+        let found = try classes(of: data.real.maps.picked(left), trainedOn: sources) { steps in
+            try report(own - trainingCost + Double(steps))
+        }
+        for (seed, codes) in found.enumerated() {
+            for (item, code) in zip(left, codes) {
+                entries[index].correct[seed][item] = code == self.codes[item]
             }
         }
         try report(own)
@@ -336,18 +335,23 @@ final class TrialRace {
         return .init(maps: maps, codes: codes)
     }
 
-    /// The classes that a classifier finds, trained anew.
+    /// The classes that a classifier of each seed finds, trained anew.
     private func classes(
-        of maps: SmallMaps, trainedOn sources: [SmallClassifier.Source], seed: Int,
-        onStep: (Int) throws -> Void
-    ) throws -> [Int] {
-        var knobs = SmallClassifier.Configuration()
-        knobs.stepCount = configuration.stepCount
-        knobs.seed = trial.drawing.seed &+ UInt64(seed)
-        let classifier = try SmallClassifier(
-            shape: maps.shape, classCount: data.names.count, configuration: knobs,
-            device: trial.device)
-        try classifier.train(on: sources, onStep: onStep)
-        return try classifier.classes(of: maps)
+        of maps: SmallMaps, trainedOn sources: [SmallClassifier.Source],
+        onSteps: (Int) throws -> Void
+    ) throws -> [[Int]] {
+        let jobs = (0..<configuration.seedCount).map { seed in
+            var knobs = SmallClassifier.Configuration()
+            knobs.stepCount = configuration.stepCount
+            knobs.seed = trial.drawing.seed &+ UInt64(seed)
+            return knobs
+        }
+        let (classCount, device) = (data.names.count, trial.device)
+        return try crew.train(jobs, onSteps: onSteps) { knobs, onStep in
+            let classifier = try SmallClassifier(
+                shape: maps.shape, classCount: classCount, configuration: knobs, device: device)
+            try classifier.train(on: sources, onStep: onStep)
+            return try classifier.classes(of: maps)
+        }
     }
 }

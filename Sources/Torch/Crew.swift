@@ -37,22 +37,36 @@ public final class Crew: Sendable {
     /// - Parameter body: gets the number of its thread, 0 ..< ``size``
     /// - Throws: what a closure threw first
     public func run(_ body: @escaping @Sendable (_ lane: Int) throws -> Void) throws {
-        try shared.run(body)
+        try shared.run(watch: nil, body)
     }
 
-    /// Applies a function to jobs, whichever thread is free to the next one; the results are in the order of
-    /// the jobs.
+    /// Applies a function to jobs, whichever thread is free to the next one.
     ///
-    /// - Throws: what the function threw first
+    /// - Parameters:
+    ///   - jobs: begun in their order; none is begun after a failure
+    ///   - watch: called by this thread some ten times a second until all is done, to say how far it is;
+    ///     throwing ends jobs where they next call ``proceed()``
+    ///   - apply: gets the number of its thread and a job
+    /// - Returns: what it gave, in the order of the jobs
+    /// - Throws: what either function threw first
     public func map<Job: Sendable, Result: Sendable>(
-        _ jobs: [Job], _ apply: @escaping @Sendable (_ lane: Int, Job) throws -> Result
+        _ jobs: [Job], watch: (() throws -> Void)? = nil,
+        _ apply: @escaping @Sendable (_ lane: Int, Job) throws -> Result
     ) throws -> [Result] {
         let places = Places<Result>(count: jobs.count)
-        try run { lane in
-            while let place = places.take() { places.put(try apply(lane, jobs[place]), at: place) }
+        try shared.run(watch: watch) { [shared] lane in
+            while let place = places.take() {
+                try shared.proceed()
+                places.put(try apply(lane, jobs[place]), at: place)
+            }
         }
         return places.results.compactMap { $0 }
     }
+
+    /// Ends a job that takes long when another one has failed; called within it now and then.
+    ///
+    /// - Throws: ``Abandoned`` when another thread has failed
+    public func proceed() throws { try shared.proceed() }
 
     /// Sums numbers over all threads, in the order of these; called by each of them equally often
     /// within ``run(_:)``.
@@ -68,6 +82,8 @@ public final class Crew: Sendable {
 
 /// What the threads share; every access is under the condition's lock, hence unchecked.
 private final class Shared: @unchecked Sendable {
+    /// Seconds.
+    private static let watchInterval = 0.1
     private let size: Int
     private let condition = NSCondition()
     private var body: (@Sendable (Int) throws -> Void)?
@@ -104,7 +120,9 @@ private final class Shared: @unchecked Sendable {
         }
     }
 
-    func run(_ body: @escaping @Sendable (Int) throws -> Void) throws {
+    func run(
+        watch: (() throws -> Void)?, _ body: @escaping @Sendable (Int) throws -> Void
+    ) throws {
         condition.lock()
         defer { condition.unlock() }
         self.body = body
@@ -113,9 +131,28 @@ private final class Shared: @unchecked Sendable {
         runningCount = size
         runCount += 1
         condition.broadcast()
-        while runningCount > 0 { condition.wait() }
+        while runningCount > 0 {
+            guard let watch, failure == nil else {
+                condition.wait()
+                continue
+            }
+            _ = condition.wait(until: Date(timeIntervalSinceNow: Self.watchInterval))
+            condition.unlock()
+            let seen = Result { try watch() }
+            condition.lock()
+            if case .failure(let error) = seen, failure == nil {
+                failure = error
+                condition.broadcast()
+            }
+        }
         self.body = nil
         if let failure { throw failure }
+    }
+
+    func proceed() throws {
+        condition.lock()
+        defer { condition.unlock() }
+        if failure != nil { throw Crew.Abandoned() }
     }
 
     func sum(_ values: [Double], of lane: Int) throws -> [Double] {

@@ -86,6 +86,57 @@ import Torch
         }
     }
 
+    @Test("the calling thread watches jobs until they are done")
+    func watches() throws {
+        let seen = Seen()
+        let crew = Crew(size: 2)
+        var watchCount = 0
+        let found = try crew.map(
+            [1, 2, 3],
+            watch: {
+                watchCount += 1
+                #expect(!seen.threads.contains(ObjectIdentifier(Thread.current)))
+            },
+            { lane, job in
+                seen.add(lane, Thread.current)
+                Thread.sleep(forTimeInterval: 0.15)
+                return job
+            })
+        #expect(found == [1, 2, 3] && watchCount > 0)
+    }
+
+    @Test("who watches can end jobs; none is begun after that, and the crew goes on")
+    func ends() throws {
+        let seen = Seen()
+        let crew = Crew(size: 2)
+        #expect(throws: Failure(lane: 7)) {
+            _ = try crew.map(
+                Array(0..<10), watch: { throw Failure(lane: 7) },
+                { _, job in
+                    seen.add(job, Thread.current)
+                    // Bounded, should nobody end it.
+                    for _ in 0..<1000 {
+                        try crew.proceed()
+                        Thread.sleep(forTimeInterval: 0.01)
+                    }
+                })
+        }
+        #expect(seen.lanes.sorted() == [0, 1])
+        #expect(try crew.map([5]) { _, job in job } == [5])
+    }
+
+    @Test("no job is begun after one has failed")
+    func stops() throws {
+        let seen = Seen()
+        #expect(throws: Failure(lane: 0)) {
+            _ = try Crew(size: 1).map(Array(0..<10)) { _, job in
+                seen.add(job, Thread.current)
+                throw Failure(lane: job)
+            }
+        }
+        #expect(seen.lanes == [0])
+    }
+
     /// Who ran, under a lock; hence unchecked.
     private final class Seen: @unchecked Sendable {
         private let lock = NSLock()

@@ -36,8 +36,17 @@ public final class FileLabeller {
         public let probability: Double
     }
 
+    /// One of the trainings.
+    private struct Training: Sendable {
+        let seed: UInt64
+        /// Labelled files that are trained on.
+        let places: [Int]
+        /// Those that it is asked about, to see how often it is right; none for what labels in the end.
+        let leftOut: [Int]
+    }
+
     /// A labelled file that was left out of training, and what was made of it.
-    private struct Check {
+    private struct Check: Sendable {
         let verdict: Verdict
         let label: String
     }
@@ -108,52 +117,65 @@ public final class FileLabeller {
             view: view, threadCount: configuration.workerCount
         ) { _, _ in try onProgress(0) }
         unlabelledCount = others.count
+        let trainings = Self.trainings(of: codes.map { names[$0] }, configuration)
         let stepCount = configuration.stepCount ?? (others.count > 0 ? 1500 : 600)
         // Warped images are labelled better (mnist 96.3 % rightly instead of 95.4, fashion 84.8 instead of
         // 83.3), warped recordings worse (fsdd 90.4 instead of 97.2; all of one seed).
         let augmentation = MapAugmentation(domain: domain, isElastic: domain == .image)
-        let memberCount = max(1, configuration.memberCount)
-        let foldCount = max(1, configuration.foldCount)
-        let trainingCount = memberCount + (foldCount > 1 ? foldCount : 0)
-        var done = 0
-        func trained(on places: [Int], seed: UInt64) throws -> SmallClassifier {
+        let found = try ClassifierCrew(jobCount: trainings.count).train(
+            trainings,
+            onSteps: { try onProgress(Double($0) / Double(stepCount * trainings.count)) }
+        ) { training, onStep in
             var knobs = SmallClassifier.Configuration()
             knobs.stepCount = stepCount
-            knobs.seed = configuration.seed &+ seed
+            knobs.seed = training.seed
             let classifier = try SmallClassifier(
                 shape: read.maps.shape, classCount: names.count, configuration: knobs,
                 device: device)
             try classifier.train(
                 on: [
-                    .init(maps: read.maps.picked(places), codes: places.map { codes[$0] })
+                    .init(
+                        maps: read.maps.picked(training.places),
+                        codes: training.places.map { codes[$0] })
                 ],
                 guessing: .init(maps: others.maps),
-                varying: { augmentation(&$0, shape: $1, using: &$2) },
-                onStep: { step in
-                    let share = Double(step) / Double(stepCount)
-                    try onProgress((Double(done) + share) / Double(trainingCount))
-                })
-            done += 1
-            return classifier
-        }
-        members = try (0..<memberCount).map {
-            try trained(on: Array(codes.indices), seed: UInt64($0))
-        }
-        var checks: [Check] = []
-        let parts = TrialParts(
-            labels: codes.map { names[$0] }, groups: nil, count: foldCount)
-        for part in 0..<parts.count {
-            let rest = parts.places(part, isLeftOut: false)
-            let left = parts.places(part, isLeftOut: true)
-            guard !rest.isEmpty, !left.isEmpty else { continue }
-            let classifier = try trained(on: rest, seed: UInt64(memberCount + part))
+                varying: augmentation.varied, onStep: onStep)
             let verdicts = try Self.verdicts(
-                of: read.maps.picked(left), by: [classifier], labels: labels)
-            for (place, verdict) in zip(left, verdicts) {
-                checks.append(Check(verdict: verdict, label: names[codes[place]]))
-            }
+                of: read.maps.picked(training.leftOut), by: [classifier], labels: names)
+            return (
+                weights: training.leftOut.isEmpty ? try classifier.weights : nil,
+                checks: zip(training.leftOut, verdicts).map {
+                    Check(verdict: $1, label: names[codes[$0]])
+                }
+            )
         }
-        self.checks = checks
+        members = try found.compactMap(\.weights).map {
+            try SmallClassifier(
+                shape: read.maps.shape, classCount: names.count, weights: $0, device: device)
+        }
+        checks = found.flatMap(\.checks)
+    }
+
+    /// The trainings: of all files for each member, then of all but those of each part.
+    private static func trainings(
+        of labels: [String], _ configuration: Configuration
+    ) -> [Training] {
+        let members = (0..<max(1, configuration.memberCount)).map { _ in
+            (places: Array(labels.indices), leftOut: [Int]())
+        }
+        let parts = TrialParts(
+            labels: labels, groups: nil, count: max(1, configuration.foldCount))
+        let folds = (0..<parts.count).map { part in
+            (
+                places: parts.places(part, isLeftOut: false),
+                leftOut: parts.places(part, isLeftOut: true)
+            )
+        }.filter { !$0.places.isEmpty && !$0.leftOut.isEmpty }
+        return (members + folds).enumerated().map { index, part in
+            Training(
+                seed: configuration.seed &+ UInt64(index), places: part.places,
+                leftOut: part.leftOut)
+        }
     }
 
     /// How it went with labelled files that were left out of training, each once: how many were sure

@@ -26,6 +26,9 @@ struct MapAugmentation: Sendable {
     private static let gridSide = 4
     private static let amplitude = 0.1
 
+    /// The same as a function.
+    var varied: SmallClassifier.Augmentation { { self(&$0, shape: $1, using: &$2) } }
+
     /// Varies each map of a batch, [n, C, H, W] in 0…1.
     func callAsFunction(
         _ batch: inout [Float], shape: WindowShape, using generator: inout Generator

@@ -27,7 +27,7 @@ final class SmallClassifier {
     }
 
     /// Maps with their classes, to train on.
-    struct Source {
+    struct Source: Sendable {
         let maps: SmallMaps
         /// The class of each map, from 0.
         let codes: [Int]
@@ -37,13 +37,13 @@ final class SmallClassifier {
 
     /// Maps without classes, to learn from what the classifier itself is sure of; see
     /// ``train(on:guessing:varying:onStep:)``.
-    struct Unlabelled {
+    struct Unlabelled: Sendable {
         let maps: SmallMaps
         /// The least probability of a class that is taken for the map's.
         var leastProbability: Float = 0.95
     }
 
-    /// Varies a batch, [n, C, H, W] in 0…1, such as ``MapAugmentation``.
+    /// Varies a batch, [n, C, H, W] in 0…1, such as ``MapAugmentation/varied``.
     typealias Augmentation = (
         _ batch: inout [Float], _ shape: WindowShape, _ generator: inout Generator
     ) -> Void
@@ -85,6 +85,14 @@ final class SmallClassifier {
         last = try Linear(root["last"], inputs: Self.featureCount, outputs: classCount)
     }
 
+    /// Makes a classifier that another one's training has ended with, such as on another thread.
+    convenience init(
+        shape: WindowShape, classCount: Int, weights: [String: HostTensor], device: Device = .cpu
+    ) throws {
+        try self.init(shape: shape, classCount: classCount, device: device)
+        try parameters.load(weights)
+    }
+
     // MARK: Training
 
     /// Trains; each source gives its share of every batch, in random order without repeats until all
@@ -99,11 +107,11 @@ final class SmallClassifier {
     ///   - sources: shares that sum to 1; none of them empty
     ///   - unlabelled: maps whose classes are guessed; nil or none of them for no guesses
     ///   - augmentation: what is done to each batch; nil for nothing
-    ///   - onStep: called after each step with the number done; throwing ends the training
+    ///   - onStep: called after each step; throwing ends the training
     /// - Throws: ``LatentError`` `.diverged` when the loss is no number, and what `onStep` throws
     func train(
         on sources: [Source], guessing unlabelled: Unlabelled? = nil,
-        varying augmentation: Augmentation? = nil, onStep: (Int) throws -> Void = { _ in }
+        varying augmentation: Augmentation? = nil, onStep: () throws -> Void = {}
     ) throws {
         let optimizer = try AdamW(
             parameters.tensors(),
@@ -127,16 +135,10 @@ final class SmallClassifier {
                 codes += drawn.map { source.codes[$0] }
             }
             if let unlabelled, guessedCount > 0 {
-                let maps = unlabelled.maps.values(
-                    unlabelledOrder.next(guessedCount, using: &generator))
-                let guesses = try withoutGradients {
-                    try probabilities(try batch(maps)).floats()
-                }
-                for (row, guess) in Self.likeliest(guesses, of: classCount).enumerated()
-                where guess.probability >= unlabelled.leastProbability {
-                    values += maps[row * shape.elementCount..<(row + 1) * shape.elementCount]
-                    codes.append(guess.code)
-                }
+                let guessed = try guesses(
+                    of: unlabelled, at: unlabelledOrder.next(guessedCount, using: &generator))
+                values += guessed.values
+                codes += guessed.codes
             }
             if let augmentation {
                 // Of its own, so that what is drawn does not depend on whether anything is varied.
@@ -144,16 +146,12 @@ final class SmallClassifier {
                     seed: configuration.seed, Stream.classifier.rawValue, 2, UInt64(step))
                 augmentation(&values, shape, &noise)
             }
-            let outputs = try logits(try batch(values))
-            var targets = [Float](repeating: 0, count: codes.count * classCount)
-            for (row, code) in codes.enumerated() { targets[row * classCount + code] = 1 }
-            let oneHot = try Tensor(targets, shape: [codes.count, classCount]).to(device)
             // Guesses count by how many there could be, so that few of them weigh little.
-            let weights = codes.indices.map { row in
-                1 / Float(row < labelledCount ? labelledCount : guessedCount)
-            }
-            let crossEntropy = try outputs.logSumExp(axis: 1) - (outputs * oneHot).sum(axes: [1])
-            let loss = try (crossEntropy * Tensor(weights, shape: [weights.count]).to(device)).sum()
+            let loss = try crossEntropy(
+                of: values, codes,
+                weights: codes.indices.map { row in
+                    1 / Float(row < labelledCount ? labelledCount : guessedCount)
+                })
             guard try loss.item().isFinite else {
                 throw LatentError(
                     .diverged, "the small classifier's loss is no number after \(step) steps",
@@ -165,8 +163,35 @@ final class SmallClassifier {
             let progress = Double(step) / Double(configuration.stepCount)
             try optimizer.step(
                 learningRate: configuration.learningRate * (1 + cos(.pi * progress)) / 2)
-            try onStep(step + 1)
+            try onStep()
         }
+    }
+
+    /// Maps at some places that the classifier is sure enough of, one after the other, and their classes.
+    private func guesses(
+        of unlabelled: Unlabelled, at places: [Int]
+    ) throws -> (values: [Float], codes: [Int]) {
+        let maps = unlabelled.maps.values(places)
+        let found = try withoutGradients { try probabilities(try batch(maps)).floats() }
+        var (values, codes): ([Float], [Int]) = ([], [])
+        for (row, guess) in likeliest(found).enumerated()
+        where guess.probability >= unlabelled.leastProbability {
+            values += maps[row * shape.elementCount..<(row + 1) * shape.elementCount]
+            codes.append(guess.code)
+        }
+        return (values, codes)
+    }
+
+    /// The weighted sum over maps of -log p(class).
+    private func crossEntropy(
+        of values: [Float], _ codes: [Int], weights: [Float]
+    ) throws -> Tensor {
+        let outputs = try logits(try batch(values))
+        var targets = [Float](repeating: 0, count: codes.count * classCount)
+        for (row, code) in codes.enumerated() { targets[row * classCount + code] = 1 }
+        let oneHot = try Tensor(targets, shape: [codes.count, classCount]).to(device)
+        let each = try outputs.logSumExp(axis: 1) - (outputs * oneHot).sum(axes: [1])
+        return try (each * Tensor(weights, shape: [weights.count]).to(device)).sum()
     }
 
     /// Whole numbers in proportion to shares, that sum to the total.
@@ -207,6 +232,11 @@ final class SmallClassifier {
 
     // MARK: Results
 
+    /// All weights, by path; see ``init(shape:classCount:weights:device:)``.
+    var weights: [String: HostTensor] {
+        get throws { try parameters.values() }
+    }
+
     /// The probability of each class for each map, [n, K].
     func probabilities(of maps: SmallMaps) throws -> [Float] {
         try inBatches(maps, probabilities)
@@ -214,13 +244,11 @@ final class SmallClassifier {
 
     /// The likeliest class of each map.
     func classes(of maps: SmallMaps) throws -> [Int] {
-        try Self.likeliest(probabilities(of: maps), of: classCount).map(\.code)
+        try likeliest(probabilities(of: maps)).map(\.code)
     }
 
     /// The likeliest class of each row of probabilities.
-    private static func likeliest(
-        _ probabilities: [Float], of classCount: Int
-    ) -> [(code: Int, probability: Float)] {
+    private func likeliest(_ probabilities: [Float]) -> [(code: Int, probability: Float)] {
         stride(from: 0, to: probabilities.count, by: classCount).map { start in
             let values = probabilities[start..<start + classCount]
             let most = values.max() ?? 0

@@ -142,12 +142,12 @@ public struct AugmentationEvaluation {
     ) throws {
         try onPart(counts())
         var done = 0
-        let step: (Int) throws -> Void = { _ in
+        let step: () throws -> Void = {
             done += 1
             try onStep(done)
         }
         try onPart(likeness(onStep: step) + twoSample(onStep: step) + copies(onPairs: onPairs))
-        let usefulness = try usefulness(onStep: step)
+        let usefulness = try usefulness { try onStep(done + $0) }
         if !usefulness.isEmpty { try onPart(usefulness) }
     }
 
@@ -164,7 +164,7 @@ public struct AugmentationEvaluation {
         return figures
     }
 
-    private mutating func likeness(onStep: (Int) throws -> Void) throws -> [Figure] {
+    private mutating func likeness(onStep: () throws -> Void) throws -> [Figure] {
         let fitted = training.maps.picked(draw(from: training, 2))
         var spaces = [try FeatureSpace(componentsOf: fitted)]
         if let labels = training.labels, !classNames.isEmpty {
@@ -172,10 +172,9 @@ public struct AugmentationEvaluation {
                 shape: training.maps.shape, classCount: classNames.count,
                 configuration: classifierConfiguration(seed: configuration.seed),
                 device: configuration.device)
-            let augmentation = MapAugmentation(domain: domain)
             try classifier.train(
                 on: [.init(maps: training.maps, codes: codes(of: labels))],
-                varying: { augmentation(&$0, shape: $1, using: &$2) }, onStep: onStep)
+                varying: MapAugmentation(domain: domain).varied, onStep: onStep)
             spaces.insert(try FeatureSpace(classifier: classifier, training: fitted), at: 0)
         }
         let count = matched(synthetic, heldOut, 3).0.count
@@ -217,7 +216,7 @@ public struct AugmentationEvaluation {
         ]
     }
 
-    private mutating func twoSample(onStep: (Int) throws -> Void) throws -> [Figure] {
+    private mutating func twoSample(onStep: () throws -> Void) throws -> [Figure] {
         let (own, other) = matched(synthetic, heldOut, 4)
         guard own.count >= 4 else {
             omissions.append(
@@ -281,7 +280,14 @@ public struct AugmentationEvaluation {
         ]
     }
 
-    private func usefulness(onStep: (Int) throws -> Void) throws -> [Figure] {
+    /// A training of the small classifier.
+    private struct Training: Sendable {
+        let sources: [SmallClassifier.Source]
+        let augmentation: MapAugmentation?
+        let configuration: SmallClassifier.Configuration
+    }
+
+    private func usefulness(onSteps: (Int) throws -> Void) throws -> [Figure] {
         guard !classNames.isEmpty, configuration.seedCount > 0, let labels = training.labels,
             let heldOutLabels = heldOut.labels, let syntheticLabels = synthetic.labels
         else { return [] }
@@ -289,30 +295,35 @@ public struct AugmentationEvaluation {
         let drawn = SmallClassifier.Source(
             maps: synthetic.maps, codes: codes(of: syntheticLabels))
         let truth = codes(of: heldOutLabels)
-        var correct = [[[Bool]]](repeating: [], count: Usefulness.Recipe.allCases.count)
-        for seed in 0..<configuration.seedCount {
-            for (index, recipe) in Usefulness.Recipe.allCases.enumerated() {
-                let classifier = try SmallClassifier(
-                    shape: real.maps.shape, classCount: classNames.count,
+        let recipes = Usefulness.Recipe.allCases
+        let jobs = recipes.flatMap { recipe in
+            (0..<configuration.seedCount).map { seed in
+                Training(
+                    sources: recipe.sources(real: real, synthetic: drawn),
+                    augmentation: recipe.augmentation(domain),
                     configuration: classifierConfiguration(
-                        seed: configuration.seed &+ UInt64(seed)),
-                    device: configuration.device)
-                let augmentation = recipe.augmentation(domain)
-                try classifier.train(
-                    on: recipe.sources(real: real, synthetic: drawn),
-                    varying: augmentation.map { augmentation in
-                        { augmentation(&$0, shape: $1, using: &$2) }
-                    }, onStep: onStep)
-                correct[index].append(
-                    zip(try classifier.classes(of: heldOut.maps), truth).map { $0 == $1 })
+                        seed: configuration.seed &+ UInt64(seed)))
             }
         }
+        let (maps, classCount, device) = (heldOut.maps, classNames.count, configuration.device)
+        let correct = try ClassifierCrew(jobCount: jobs.count).train(jobs, onSteps: onSteps) {
+            job, onStep -> [Bool] in
+            let classifier = try SmallClassifier(
+                shape: maps.shape, classCount: classCount, configuration: job.configuration,
+                device: device)
+            try classifier.train(
+                on: job.sources,
+                varying: job.augmentation?.varied, onStep: onStep)
+            return zip(try classifier.classes(of: maps), truth).map { $0 == $1 }
+        }
         let results = Usefulness(
-            correct: correct, codes: truth, groups: groups,
+            correct: stride(from: 0, to: correct.count, by: configuration.seedCount).map {
+                Array(correct[$0..<$0 + configuration.seedCount])
+            }, codes: truth, groups: groups,
             resampleCount: configuration.resampleCount,
             seed: configuration.seed
         ).results
-        return zip(Usefulness.Recipe.allCases, results).flatMap { recipe, result in
+        return zip(recipes, results).flatMap { recipe, result in
             [
                 (.accuracy, result.accuracy), (.balancedAccuracy, result.balancedAccuracy),
                 (.accuracyAgainstReal, result.againstReal),

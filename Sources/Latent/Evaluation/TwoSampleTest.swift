@@ -14,7 +14,7 @@ struct TwoSampleTest: Sendable, Equatable {
     /// Trains and asks; both sets have as many items, four or more, in random order.
     init(
         synthetic: SmallMaps, real: SmallMaps, configuration: SmallClassifier.Configuration,
-        device: Device, onStep: (Int) throws -> Void
+        device: Device, onStep: () throws -> Void
     ) throws {
         let half = synthetic.count / 2
         let classifier = try SmallClassifier(
