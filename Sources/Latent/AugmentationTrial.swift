@@ -147,23 +147,21 @@ public struct AugmentationTrial {
         onProgress: (Progress) throws -> Void = { _ in }
     ) throws -> AugmentationChoice {
         try onProgress(Progress(way: .real, share: 0))
-        let names = Set(items.compactMap(\.label)).sorted()
-        let drawn = drawn(from: items, classCount: names.count)
-        let view = try SmallMapView(
-            of: Survey(of: drawn, domain: domain, threadCount: drawing.workerCount) { _, _ in },
-            domain: domain)
-        let read = try MappedItems(
-            reading: drawn, view: view, threadCount: drawing.workerCount
-        ) { _, _ in try onProgress(Progress(way: .real, share: 0)) }
-        // A file that is there twice would be on both sides.
-        var seen: Set<UInt64> = []
-        let real = read.picked(
-            read.items.indices.filter { seen.insert(read.contentWords[$0]).inserted })
         let bare = items.count { $0.label == nil }
         guard bare == 0 else {
             return AugmentationChoice(
                 untried: usual, because: "\(bare) of \(items.count) files have no class")
         }
+        let names = Set(items.compactMap(\.label)).sorted()
+        let drawn = drawn(from: items, classCount: names.count)
+        let view = try SmallMapView(
+            of: Survey(of: drawn, domain: domain, threadCount: drawing.workerCount) { _, _ in
+                try onProgress(Progress(way: .real, share: 0))
+            }, domain: domain)
+        // A file that is there twice would be on both sides.
+        let real = try MappedItems(
+            reading: drawn, view: view, threadCount: drawing.workerCount
+        ) { _, _ in try onProgress(Progress(way: .real, share: 0)) }.withoutCopies()
         let groups = try request.groupIndex.map { try TrialParts.groups(of: real.items, at: $0) }
         let parts = TrialParts(
             labels: real.items.map { $0.label ?? "" }, groups: groups,
@@ -180,8 +178,7 @@ public struct AugmentationTrial {
     /// Of each class as many as are tried with, in random order.
     private func drawn(from items: [Item], classCount: Int) -> [Item] {
         var generator = Generator(seed: drawing.seed, Stream.augmentationTrial.rawValue, 0)
-        let classes = Dictionary(grouping: items.filter { $0.label != nil }) { $0.label ?? "" }
-            .sorted { $0.key < $1.key }
+        let classes = Dictionary(grouping: items) { $0.label ?? "" }.sorted { $0.key < $1.key }
         let count = min(
             configuration.realCount,
             max(2 * configuration.foldCount, configuration.totalLimit / max(1, classCount)))

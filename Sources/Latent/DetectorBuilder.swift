@@ -42,7 +42,7 @@ struct DetectorBuilder {
                     ? try FittedScores(
                         kinds, fittedTo: model, training: training, heldOut: heldOut,
                         drawCount: request.drawCount,
-                        seed: DetectorView.seed(ofMember: index, of: request.seed))
+                        seed: Stream.seed(ofMember: index, of: request.seed))
                     : FittedScores())
         }
         return DetectorView(
@@ -61,7 +61,8 @@ struct DetectorBuilder {
         if purpose == .detection {
             detector.ensemble = Ensemble(
                 fittedTo: try scores(of: heldOut, by: detector).map { [$0.values] + $0.further },
-                ofWholeFiles: views.map(\.preprocessing.windowing.mode) == [.whole])
+                ofWholeFiles: views.map(\.preprocessing.windowing.mode) == [.whole],
+                keepingLevel: views.contains { $0.preprocessing.keepsLevel })
         }
         return detector
     }

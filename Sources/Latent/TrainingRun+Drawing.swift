@@ -19,7 +19,7 @@ extension TrainingRun {
             try LatentFlow.fitted(
                 to: $0, groups: groups, stepCount: request.flowStepCount, seed: request.seed
             ) { done, count in
-                try onEvent(.fittingFlow(done: done, of: count))
+                onEvent(.fittingFlow(done: done, of: count))
                 if environment.shouldStop() {
                     throw LatentError(
                         .interrupted, "interrupted while a flow was learned, at step \(done)",
@@ -28,7 +28,7 @@ extension TrainingRun {
             }
         }
         guard let flow else {
-            try onEvent(
+            onEvent(
                 .training(
                     .warning("no flow is learned: the windows are too few, or latents overflowed")))
             return nil
@@ -36,7 +36,7 @@ extension TrainingRun {
         if let heldOut = try LabelledPosteriors(of: job.heldOut, by: model, labels: groups) {
             try flow.compare(on: heldOut, with: density, seed: request.seed)
         }
-        try onEvent(.fittedFlow(flow.configuration))
+        onEvent(.fittedFlow(flow.configuration))
         return flow
     }
 
@@ -51,7 +51,7 @@ extension TrainingRun {
             survey.items, preprocessing: preprocessing, threadCount: environment.readerCount)
         guard DeformationPairs.exist(in: source) else {
             if request.deformationStepCount != nil {
-                try onEvent(
+                onEvent(
                     .training(
                         .warning(
                             "no deformations are learned: no two files of a class are one window each"
@@ -69,7 +69,7 @@ extension TrainingRun {
             to: pairs, configuration: configuration, isImage: preprocessing.domain == .image,
             seed: request.seed
         ) { done in
-            try onEvent(.deforming(done: done, of: stepCount))
+            onEvent(.deforming(done: done, of: stepCount))
             if environment.shouldStop() {
                 throw LatentError(
                     .interrupted, "interrupted while deformations were learned, at step \(done)",
@@ -77,7 +77,7 @@ extension TrainingRun {
             }
         }
         if found == nil {
-            try onEvent(
+            onEvent(
                 .training(.warning("no deformations are learned: their numbers overflowed")))
         }
         return found

@@ -114,7 +114,7 @@ extension TrainingRun {
         /// The same of one of several members.
         func member(_ index: Int) -> ViewJob {
             var job = self
-            job.configuration.seed = DetectorView.seed(
+            job.configuration.seed = Stream.seed(
                 ofMember: index, of: configuration.seed)
             return job
         }

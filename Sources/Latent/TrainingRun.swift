@@ -93,12 +93,12 @@ public struct TrainingRun {
 
     let request: TrainingRequest
     let environment: Environment
-    let onEvent: (Event) throws -> Void
+    let onEvent: (Event) -> Void
 
     /// Makes a run.
     public init(
         _ request: TrainingRequest, environment: Environment,
-        onEvent: @escaping (Event) throws -> Void
+        onEvent: @escaping (Event) -> Void
     ) {
         self.request = request
         self.environment = environment
@@ -119,10 +119,10 @@ public struct TrainingRun {
             of: items, domain: domain, threadCount: environment.readerCount
         ) { done, failure in
             if let failure {
-                try onEvent(.failure(failure))
+                onEvent(.failure(failure))
                 if environment.failsOnBadFile { stop = stop ?? failure }
             }
-            try onEvent(.surveyed(done))
+            onEvent(.surveyed(done))
             if environment.shouldStop() {
                 throw LatentError(
                     .interrupted, "interrupted while reading the files",
@@ -135,7 +135,7 @@ public struct TrainingRun {
                 hint: "mend or remove the file, or use --on-error skip")
         }
         let prepared = try prepare(survey, domain: domain)
-        try onEvent(.planned(prepared.summary))
+        onEvent(.planned(prepared.summary))
         return try fit(prepared, survey: survey, domain: domain)
     }
 
@@ -152,11 +152,11 @@ public struct TrainingRun {
             let (view, member) = index.quotientAndRemainder(dividingBy: memberCount)
             let job = jobs[view].member(member)
             if jobs.count > 1, member == 0 {
-                try onEvent(
+                onEvent(
                     .view(
                         name: job.plan.preprocessing.viewName, number: view + 1, of: jobs.count))
             }
-            if memberCount > 1 { try onEvent(.member(number: member + 1, of: memberCount)) }
+            if memberCount > 1 { onEvent(.member(number: member + 1, of: memberCount)) }
             outcomes[view].append(
                 try fit(
                     job, planText: try planText(job, fingerprint: fingerprint), team: team,
@@ -164,7 +164,7 @@ public struct TrainingRun {
                     reportFolder: index == 0 ? environment.reportFolder : nil, domain: domain
                 ) {
                     // What all views and members meet with is told once.
-                    if !hasToldOfCache { try onEvent(.training(.warning($0))) }
+                    if !hasToldOfCache { onEvent(.training(.warning($0))) }
                     hasToldOfCache = true
                 })
         }
@@ -172,7 +172,7 @@ public struct TrainingRun {
 
         let builder = DetectorBuilder(
             request: request, readerCount: environment.readerCount,
-            onCalibrating: { try onEvent(.calibrating(itemCount: $0)) })
+            onCalibrating: { onEvent(.calibrating(itemCount: $0)) })
         let precision = try VAE.chooseScoringPrecision(
             of: zip(jobs, outcomes).flatMap { job, outcomes in
                 outcomes.map { ($0.model, job.heldOut) }
@@ -288,7 +288,7 @@ public struct TrainingRun {
                     case .rolledBack: report?.reopen()
                     default: break
                     }
-                    try? onEvent(.training($0))
+                    onEvent(.training($0))
                 },
                 inspect: report.map { report in { try report.record($1, model: $0) } },
                 shouldStop: environment.shouldStop)

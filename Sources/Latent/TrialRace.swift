@@ -186,15 +186,11 @@ final class TrialRace {
 
     private func chosen() -> AugmentationChoice {
         // Numbers of files of a way stand together, fewest first.
-        let places = running.sorted { first, second in
-            let (one, other) = (entries[first], entries[second])
-            let order = trial.ways.map { $0.with(ratio: nil) }
-            let (a, b) = (
-                order.firstIndex(of: one.way.with(ratio: nil)) ?? 0,
-                order.firstIndex(of: other.way.with(ratio: nil)) ?? 0
-            )
-            return (a, one.multiple) < (b, other.multiple)
+        let ways = trial.ways
+        let ranks = entries.map { entry in
+            (ways.firstIndex(of: entry.way.with(ratio: nil)) ?? 0, entry.multiple)
         }
+        let places = running.sorted { ranks[$0] < ranks[$1] }
         let floor = AugmentationChoice.floor(
             of: places.map { (entries[$0].way, accuracy($0, of: codes.indices)) })
         let count = entries.count { !$0.way.isPlain }
@@ -343,7 +339,7 @@ final class TrialRace {
         let jobs = (0..<configuration.seedCount).map { seed in
             var knobs = SmallClassifier.Configuration()
             knobs.stepCount = configuration.stepCount
-            knobs.seed = trial.drawing.seed &+ UInt64(seed)
+            knobs.seed = Stream.seed(ofMember: seed, of: trial.drawing.seed)
             return knobs
         }
         let (classCount, device) = (data.names.count, trial.device)

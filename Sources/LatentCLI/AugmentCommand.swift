@@ -86,7 +86,7 @@ struct AugmentCommand: ParsableCommand {
         if let method = drawing.sampling, method.parentCount == 0, !input.data.isEmpty,
             !files.includeOriginals,
             !filters(for: method).needsRealItems,
-            [amount.number != nil, !amount.counts.isEmpty].contains(true)
+            amount.number != nil || !amount.counts.isEmpty
         {
             throw ValidationError(
                 "--method \(method.rawValue) starts from no real items, and --reject compares with none; "
@@ -261,26 +261,29 @@ struct AugmentCommand: ParsableCommand {
                     + "to; name real ones, or train with --validation 0")
         }
 
-        // Made when there is something to write: an error before leaves nothing behind.
+        // Made when there is something to write: an error, or a signal, before leaves nothing behind.
         var folder: OutputFolder?
+        var interruption: Interruption?
         func prepared() throws -> OutputFolder {
             let made =
                 try folder
                 ?? OutputFolder(
                     path: files.output, record: record, shard: configuration.shard,
                     continuing: progress, overwrites: files.force)
-            if folder == nil { try unreadable.keep(in: made) }
+            if folder == nil {
+                try unreadable.keep(in: made)
+                interruption = Interruption()
+            }
             folder = made
             return made
         }
-        let interruption = Interruption()
         let startedAt = Date()
         let before = progress?.fileCount ?? 0
         var written = 0
         var rejected = progress?.rejected ?? [:]
         func count() throws {
             written += 1
-            if interruption.isRequested {
+            if interruption?.isRequested == true {
                 throw LatentError(
                     .interrupted,
                     "interrupted after \(before + written) of \(counted(total, "file"))",

@@ -102,7 +102,7 @@ struct CalibrateCommand: ParsableCommand {
             throw ValidationError("--force is of the file that -o names.")
         }
         try checkShare(falseAlarms, "--false-alarms")
-        if let regretSteps, !(1...10_000).contains(regretSteps) {
+        if let regretSteps, !ModelRecord.regretStepCounts.contains(regretSteps) {
             throw ValidationError("--regret-steps is \(regretSteps); it must be 1 to 10000.")
         }
         guard groupBy != "" else { throw ValidationError("--group-by names no column.") }

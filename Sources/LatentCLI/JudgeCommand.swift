@@ -92,11 +92,10 @@ struct JudgeCommand: ParsableCommand {
                     : "none of the \(items.count) real files can be read", hint: "name others")
         }
         for remark in judging.remarks { console.advice("not judged: \(remark)") }
-        let interruption = Interruption()
         var (fileCount, failedCount) = (0, 0)
         var rejected: [Filters.Reason: Int] = [:]
         var rejectedCount = 0
-        try judging.judge(inputs) { item, result in
+        try judging.judge(inputs, pause: input.pause) { item, result in
             fileCount += 1
             if case .success(let judgement) = result {
                 for reason in judgement.reasons { rejected[reason, default: 0] += 1 }
@@ -105,9 +104,7 @@ struct JudgeCommand: ParsableCommand {
                 failedCount += 1
             }
             try writer.write(item, result)
-            if interruption.isRequested {
-                throw LatentError(.interrupted, "interrupted after \(counted(fileCount, "file"))")
-            }
+            if input.isStream { try output.flush() }
             console.progress { "judged \(counted(fileCount, "file"))" }
         }
         console.clear()

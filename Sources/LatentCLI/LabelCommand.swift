@@ -61,7 +61,9 @@ struct LabelCommand: ParsableCommand {
 
     func run() throws {
         let console = Console(quiet: machine.quiet)
-        let items = Array(try Inputs(real, domain: nil)).toTrainOn
+        let reals = try Inputs(real, domain: nil)
+        let items = Array(reals).toTrainOn
+        guard !items.isEmpty else { throw LatentError.noFiles(to: "learn from", in: reals) }
         let domain = try Domain(of: items)
         let inputs = try input.inputs(domain: domain)
         // What comes on standard input is there once, and labelled as it comes.
@@ -74,7 +76,6 @@ struct LabelCommand: ParsableCommand {
             }
         }
         let device = try machine.start()
-        let interruption = Interruption()
         var configuration = FileLabeller.Configuration()
         configuration.seed = machine.seed
         configuration.stepCount = steps
@@ -84,9 +85,6 @@ struct LabelCommand: ParsableCommand {
             real: items, unlabelled: learned.map { AnySequence($0) } ?? AnySequence([]),
             domain: domain, configuration: configuration, device: device
         ) { share in
-            if interruption.isRequested {
-                throw LatentError(.interrupted, "interrupted while the labelled files were learned")
-            }
             guard share > 0 else { return }
             let left = Date().timeIntervalSince(startedAt) * (1 - share) / share
             console.progress {
@@ -99,6 +97,10 @@ struct LabelCommand: ParsableCommand {
             console.warning("\(failure.item.path): \(failure.error.message)")
         }
         let found = labeller.agreement(atLeast: atLeast)
+        console.note(
+            "learned from \(counted(labeller.realCount, "labelled file"))"
+                + (labeller.unlabelledCount > 0
+                    ? " and \(labeller.unlabelledCount) without labels" : ""))
         console.note(
             "of \(found.count) labelled files, left out in turn, \(found.sure) would be labelled, "
                 + "\(found.right) of them rightly")
@@ -120,9 +122,6 @@ struct LabelCommand: ParsableCommand {
                 console.warning("\(item.path): \(failed.error.message)")
             }
             if input.isStream { try output.flush() }
-            if interruption.isRequested {
-                throw LatentError(.interrupted, "interrupted after \(fileCount) files")
-            }
             console.progress { "looked at \(fileCount) files" }
         }
         console.clear()

@@ -25,8 +25,10 @@ struct LabelledCalibration {
                 .data, "its score \(kind.rawValue) is \(value), no finite number",
                 hint: "leave the file out")
         }
-        guard hashes.insert(score.hash).inserted else { return false }
+        guard !hashes.contains(score.hash) else { return false }
+        // A copy without a label does not stand for one that has it.
         try lines.add(item, score: value)
+        hashes.insert(score.hash)
         return true
     }
 

@@ -38,7 +38,7 @@ struct MachineOptions: ParsableArguments {
         return threads > 0 ? min(threads, cores) : cores
     }
 
-    /// Readers are cheap beside the model; two keep it fed.
+    /// Readers are cheap beside the model: two at least, and more than eight wait for the disk.
     var readerCount: Int { max(2, min(8, threadCount)) }
 }
 

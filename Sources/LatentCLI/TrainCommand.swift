@@ -104,7 +104,7 @@ struct TrainCommand: ParsableCommand {
         let reporter = TrainingReporter(console: console, itemCount: items.count)
         let request = TrainingRequest(model, windows, training, seed: machine.seed)
         let file = try TrainingRun(
-            request, environment: environment, onEvent: { try reporter.handle($0) }
+            request, environment: environment, onEvent: reporter.handle
         )(items, domain: domain)
         guard let file else { return }
         if let note = omissions.note { console.note(note) }

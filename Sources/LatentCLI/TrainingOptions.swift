@@ -132,7 +132,7 @@ struct TrainingOptions: ParsableArguments {
         for (value, name, allowed) in [
             (epochs, "--epochs", 1...1_000_000), (batch, "--batch", 1...65_536),
             (patience, "--patience", 0...1_000_000), (draws, "--draws", ModelRecord.drawCounts),
-            (regretSteps, "--regret-steps", 1...10_000),
+            (regretSteps, "--regret-steps", ModelRecord.regretStepCounts),
             (deformSteps, "--deform-steps", 0...1_000_000),
             (flowSteps, "--flow-steps", 0...1_000_000), (members, "--members", 1...100),
         ] as [(Int?, String, ClosedRange<Int>)] {

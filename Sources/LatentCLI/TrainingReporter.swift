@@ -17,7 +17,7 @@ final class TrainingReporter {
         self.itemCount = itemCount
     }
 
-    func handle(_ event: TrainingRun.Event) throws {
+    func handle(_ event: TrainingRun.Event) {
         switch event {
         case .surveyed(let done):
             console.progress { "reading \(done) of \(counted(self.itemCount, "file"))" }

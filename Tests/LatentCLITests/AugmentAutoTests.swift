@@ -50,6 +50,21 @@ struct AugmentAutoTests {
         #expect(try object(String(line))["method"] as? String == "posterior")
     }
 
+    @Test("of recordings without classes too, the usual is taken")
+    func unlabelled() throws {
+        let folder = try TemporaryFolder()
+        let data = try folder.makeFolder("sounds")
+        for label in ["chirp", "tone"] {
+            for path in try files(in: Fixtures.path("audio/sounds/\(label)")).prefix(4) {
+                let name = try #require(path.split(separator: "/").last)
+                try FileManager.default.copyItem(atPath: path, toPath: "\(data)/\(label)-\(name)")
+            }
+        }
+        let run = try augment(folder / "out", data, "-n", "2")
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(run.errors.contains("8 of 8 files have no class"), "\(run.errors)")
+    }
+
     @Test("a run that goes on takes what was chosen, whatever would be chosen now")
     func resumed() throws {
         let folder = try TemporaryFolder()

@@ -110,6 +110,28 @@ struct AugmentRejectTests {
             run.errors.contains("none of 100 draws") && run.errors.contains("100 for duplicates"))
     }
 
+    @Test("a path on standard input is judged before the next one comes")
+    func atOnce() throws {
+        let folder = try TemporaryFolder()
+        let run = try Tool.shell(
+            """
+            mkfifo "$2"
+            "$latent" judge -m "$1" - --reject broken --quiet < "$2" > "$2.out" &
+            exec 3> "$2"
+            echo "$3" >&3
+            until [ -s "$2.out" ] || ! kill -0 $! 2> /dev/null; do sleep 0.05; done
+            cat "$2.out"
+            kill -TERM $!
+            wait $!
+            echo "status $?"
+            exec 3>&-
+            """, TrainedModels.images().path, folder / "pipe",
+            TrainedModels.shapes + "/disc/000.png")
+        #expect(run.lines.count == 2 && run.output.contains("/disc/000.png"), "\(run.output)")
+        // A signal ends it at once, though nothing comes.
+        #expect(run.lines.last == "status 130", "\(run.output)\(run.errors)")
+    }
+
     @Test("judge needs real files for what is compared with them, and names what cannot be read")
     func judge() throws {
         let model = try TrainedModels.images().path
@@ -129,6 +151,11 @@ struct AugmentRejectTests {
             broken.lines.dropFirst(2).allSatisfy {
                 $0.contains(",copies,") || $0.contains("copies")
             })
+        // Of six real files nobody knows how near two of a kind lie.
+        let few = try Tool.run(
+            ["judge", "-m", model, Scoring.imageInbox, "--reject", "copies"]
+                + files(in: TrainedModels.shapes + "/disc").prefix(6).flatMap { ["--real", $0] })
+        #expect(few.status == 0 && few.errors.contains("6 different real files"), "\(few.errors)")
         let detection = try Tool.run(
             "judge", "-m", model, "--real", Scoring.imageInbox, Scoring.imageInbox, "--reject",
             "none")

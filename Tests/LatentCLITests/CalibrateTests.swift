@@ -61,12 +61,19 @@ struct CalibrateTests {
         try folder.copy(TrainedModels.images().path, as: "m")
         let flags = ["-m", folder / "m", Scoring.imageInbox, "--in-place", "--add", "--quiet"]
         #expect(try Tool.run(["calibrate"] + flags).status == 0)
-        let again = try Tool.run(["calibrate"] + flags + ["--false-alarms", "0.02"])
+        // The same files would count twice.
+        let same = try Tool.run(["calibrate"] + flags)
+        #expect(same.status == 64 && same.errorLines.count == 1, "\(same.errors)")
+        #expect(same.errors.contains("these very files before"))
+        let others = [
+            "-m", folder / "m", Self.shapes + "/square", "--in-place", "--add", "--quiet",
+        ]
+        let again = try Tool.run(["calibrate"] + others + ["--false-alarms", "0.02"])
         #expect(again.status == 0, "\(again.errors)")
         #expect(
             try again.lines.map { try object($0)["rate"] as? Double } == [0.1, 0.05, 0.02, 0.01])
         let found = try scores(folder / "m")
-        #expect(found.0.count == 64 && found.rate == 0.02)
+        #expect(found.0.count == 84 && found.rate == 0.02)
         let text = try Tool.run("inspect", folder / "m")
         #expect(text.lines.filter { $0.hasPrefix("calibration ") }.count == 2)
         // What scores keep of the training files is no weight.
@@ -74,7 +81,7 @@ struct CalibrateTests {
         let history = try record(folder / "m")["calibrationHistory"] as? [[String: Any]]
         #expect(history?.map { $0["calibrationCount"] as? Int } == [24, 44])
         #expect(
-            history?.first?["dataFingerprint"] as? String == history?.last?["dataFingerprint"]
+            history?.first?["dataFingerprint"] as? String != history?.last?["dataFingerprint"]
                 as? String)
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["m"])
     }

@@ -139,7 +139,7 @@ struct LabelTests {
         _ = try folder.makeFolder("empty")
         for (arguments, status, text) in [
             (["--real", shapes + "/disc", shapes], 65, "have no class"),
-            (["--real", folder / "empty", shapes], 65, "0 labelled files"),
+            (["--real", folder / "empty", shapes], 65, "empty: no files to learn from"),
             (["--real", "nowhere", shapes], 66, "no such file"),
             (["--real", "-", shapes], 64, "--real takes"),
             (["--real", shapes], 64, "no data"), ([shapes], 64, "--real"),

@@ -87,6 +87,11 @@ struct FileLabellerTests {
         let none = try probabilities(100, of: [])
         #expect(all.learned == 16 && none.learned == 0 && all.1 != none.1)
         #expect(try probabilities(100, of: others).1 == all.1)
+        // What is among the labelled files, or twice among them, is nothing new.
+        #expect(try probabilities(100, of: others + real).learned == 16)
+        let twice = try FileLabeller(
+            real: real + real.prefix(2), domain: .image, configuration: configuration)
+        #expect(twice.realCount == 6)
         // Of seventeen, of which one cannot be read.
         #expect((4...5).contains(try probabilities(5, of: others).learned))
     }

@@ -173,6 +173,23 @@ import Torch
         #expect(try #require(ensemble.value(of: [[.mse: 0, .neighbours: 0]])).isFinite)
     }
 
+    @Test("where the level of recordings is kept, the residual is one of three")
+    func residual() throws {
+        // Logarithms ±1 around 0, 1 and 2.
+        let found = try #require(
+            Ensemble(
+                fittedTo: (0..<8).map { index in
+                    let sign = index % 2 == 0 ? 1.0 : -1
+                    return [
+                        [.mse: exp(sign), .residual: exp(1 + sign), .neighbours: exp(2 + sign)]
+                    ]
+                }, ofWholeFiles: false, keepingLevel: true))
+        #expect(found.members.map(\.kind) == [.mse, .residual, .neighbours])
+        let value = try #require(
+            found.value(of: [[.mse: 1, .residual: exp(4), .neighbours: exp(2)]]))
+        #expect(abs(value - 1 / (8.0 / 7).squareRoot()) < 1e-12)
+    }
+
     @Test("too few held-out files, or scores that are missing, give none")
     func none() {
         #expect(

@@ -88,6 +88,17 @@ import Torch
         // 8 dimensions: the mean of 200 has a standard error of 0.035.
         #expect(abs(excesses.reduce(0, +) / 200 - 1) < 0.15)
         #expect(clearCount < 8)
+        // Of few items too: with seven degrees of freedom squares are 1.4 times as large on average.
+        clearCount = 0
+        for _ in 0..<400 {
+            func rows(_ count: Int) -> [LatentDirection.Member] {
+                Self.members((0..<count).map { _ in (nil, generator.normals(16)) })
+            }
+            if LatentDirection.difference(toward: rows(4), away: rows(5)).isClear {
+                clearCount += 1
+            }
+        }
+        #expect(clearCount < 16)
         let lone = LatentDirection.difference(
             toward: Self.members([(nil, [1])]), away: Self.members([(nil, [0])]))
         #expect(lone.excess == nil && lone.isClear)

@@ -111,9 +111,9 @@ import Torch
         let kl = try Self.scores(Self.view([1, 1]), of: items)[0][.kl]
         #expect(one != twins)
         #expect(try Self.scores(Self.view([1]), of: items)[0][.kl] == kl)
-        #expect(DetectorView.seed(ofMember: 0, of: 7) == 7)
+        #expect(Stream.seed(ofMember: 0, of: 7) == 7)
         let seeds = (0..<3).flatMap { seed in
-            (0..<20).map { DetectorView.seed(ofMember: $0, of: UInt64(seed)) }
+            (0..<20).map { Stream.seed(ofMember: $0, of: UInt64(seed)) }
         }
         #expect(Set(seeds).count == 60)
     }

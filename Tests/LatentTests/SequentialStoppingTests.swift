@@ -20,6 +20,18 @@ import Torch
         try DrawRounds(stopping(kind), ensemble: ensemble, drawCount: drawCount)
     }
 
+    @Test("an ensemble with a part that is no mean over draws is refused, and its part named")
+    func residual() throws {
+        let ensemble = try #require(
+            Ensemble(
+                fittedTo: (0..<8).map { [[.mse: Double(1 + $0), .residual: Double(2 + $0)]] },
+                ofWholeFiles: true, keepingLevel: true))
+        let error = #expect(throws: LatentError.self) {
+            try Self.rounds(.ensemble, ensemble: ensemble)
+        }
+        #expect(error?.message.contains("residual, a part of this model's ensemble,") == true)
+    }
+
     @Test("each round takes as many draws as all before it, up to L")
     func doubling() throws {
         #expect(try Self.rounds().rounds == [0..<4, 4..<8, 8..<16])

@@ -24,14 +24,6 @@ struct DetectorView {
     /// The most members that a model has.
     static let memberLimit = 100
 
-    /// The seed of a member's weights and of all that is drawn to fit them; that of the first is the
-    /// run's own.
-    static func seed(ofMember index: Int, of seed: UInt64) -> UInt64 {
-        guard index > 0 else { return seed }
-        var generator = Generator(seed: seed, Stream.members.rawValue, UInt64(index))
-        return generator.next()
-    }
-
     /// The mean of each kind of score over the members that give it, window by window.
     static func mean(_ scores: [[ScoreKind: [Double]]]) -> [ScoreKind: [Double]] {
         guard scores.count > 1 else { return scores.first ?? [:] }

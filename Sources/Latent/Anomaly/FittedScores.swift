@@ -60,10 +60,11 @@ struct FittedScores {
             return parts.isEmpty ? nil : try withoutGradients { try ScoredWindows(joining: parts) }
         }
         let limit = Self.windowLimit(elementCount: shape.elementCount)
-        guard let windows = try sample(training, limit: limit) else {
+        guard var windows = try sample(training, limit: limit) else {
             scores = [:]
             return
         }
+        windows.seed = seed
         let unseen = try sample(heldOut, limit: Self.heldOutLimit)
         // Patches are of many kinds anyway, and too many to be looked at by many networks.
         let types = Self.types.filter {

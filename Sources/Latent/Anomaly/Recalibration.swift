@@ -67,6 +67,16 @@ public struct Recalibration: Sendable {
                 "the old scores of regret took \(record.regretSteps) steps, the new ones \(count)",
                 hint: "leave --regret-steps or --add out")
         }
+        let drift = drift(from: record)
+        if isPooled, let fingerprint = drift?.dataFingerprint,
+            record.calibrationHistory?.contains(where: { $0.dataFingerprint == fingerprint })
+                == true
+        {
+            throw LatentError(
+                .usage,
+                "the model was calibrated on these very files before: they would count twice",
+                hint: "give other files, or leave --add out")
+        }
         func calibration(_ scores: [ScoreKind: [Double]], added: Calibration?) -> Calibration {
             var all = scores
             for kind in ScoreKind.allCases {
@@ -115,7 +125,7 @@ public struct Recalibration: Sendable {
         }
         // Who asks for a rate wants files to be flagged by it.
         if falseAlarmRate != nil { result.labelledThreshold = nil }
-        if let drift = drift(from: record) {
+        if let drift {
             let history = (record.calibrationHistory ?? []) + [drift]
             result.calibrationHistory = Array(history.suffix(Self.historyLimit))
         }

@@ -92,12 +92,13 @@ struct DrawRounds {
             case .none: break
             case .mean(let drawn): figures.append(Figure(view: view, kind: kind, drawn: drawn))
             case .other:
+                let part = stopping.kind == .ensemble ? ", a part of this model's ensemble," : ""
                 throw LatentError(
                     .usage,
-                    "the score \(kind.rawValue) is no mean over draws: no verdict by it is certain "
-                        + "before the last",
-                    hint: "rank by reconstruction-probability, elbo, mse or ensemble, or leave "
-                        + "--stop-early out")
+                    "the score \(kind.rawValue)\(part) is no mean over draws: no verdict by it is "
+                        + "certain before the last",
+                    hint: "rank by reconstruction-probability, elbo or mse"
+                        + (part.isEmpty ? ", or ensemble" : "") + ", or leave --stop-early out")
             }
         }
         self.figures = figures

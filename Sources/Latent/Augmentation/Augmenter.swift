@@ -206,7 +206,7 @@ public final class Augmenter {
     ///   - parents: real items; needed by the methods that start from some
     ///   - onFailure: as below
     ///   - emit: as below
-    /// - Throws: as ``plan(for:)`` and ``generate(_:skipping:onFailure:emit:)``
+    /// - Throws: as ``plan(for:)`` and ``generate(_:skipping:onFailure:onRemark:emit:)``
     public func generate(
         parents: [Item], onFailure: (ItemFailure) throws -> Void,
         emit: (SyntheticItem) throws -> Void

@@ -46,15 +46,25 @@ public struct LatentDirection: Sendable {
     struct Vector: Sendable, Equatable {
         /// [D].
         let values: [Float]
-        /// Squares over what they would be on average if the sets did not differ, a mean over dimensions: then
-        /// about 1; nil where items are too few to tell.
+        /// Squares over the variance of what they would be if the sets did not differ, a mean over dimensions;
+        /// nil where items are too few to tell.
         let excess: Double?
+        /// Items less the means that were taken of them, ν.
+        let freedom: Int
 
         /// Whether the sets differ by more than three deviations of what chance gives, if dimensions are
-        /// independent.
+        /// independent: each square over its variance is then of Fisher's F(1, ν), whose mean is ν / (ν - 2) and
+        /// whose variance is 2 ν² (ν - 1) / ((ν - 2)² (ν - 4)).
         var isClear: Bool {
-            excess.map { $0 > 1 + 3 * (2 / Double(max(1, values.count))).squareRoot() } ?? true
+            guard let excess else { return true }
+            let freedom = Double(freedom)
+            let mean = freedom / (freedom - 2)
+            let variance = 2 * mean * mean * (freedom - 1) / (freedom - 4)
+            return excess > mean + 3 * (variance / Double(max(1, values.count))).squareRoot()
         }
+
+        /// Fewer leave F(1, ν) without a variance.
+        fileprivate static let smallestFreedom = 5
     }
 
     /// One item: its class, and where it lies, [D].
@@ -101,7 +111,9 @@ public struct LatentDirection: Sendable {
         }
         return Vector(
             values: sum.map { Float($0 / weights) },
-            excess: freedom > 0 ? ratios.reduce(0, +) / Double(max(1, dimensions)) : nil)
+            excess: freedom >= Vector.smallestFreedom
+                ? ratios.reduce(0, +) / Double(max(1, dimensions)) : nil,
+            freedom: freedom)
     }
 
     private static func mean(_ places: [ArraySlice<Float>]) -> [Double] {

@@ -15,7 +15,6 @@ public final class OutputFolder {
     private let lock: FileHandle
     private let unreadablePath: String
     private var unreadable: AppendedFile?
-    private var manifestLine = ManifestLine()
     private let overwrites: Bool
 
     /// What lines of real items have as their method.
@@ -252,23 +251,24 @@ public final class OutputFolder {
             label: item.label)
         try FileBytes.write(item.bytes, to: "\(path)/\(relative)", overwrite: overwrites)
 
-        manifestLine.file = relative
-        manifestLine.label = item.label
-        manifestLine.method = configuration.method.rawValue
-        manifestLine.parents = item.parents.map { .init(path: $0.path, sha256: "\($0.hash)") }
-        manifestLine.seed = configuration.seed
-        manifestLine.draw = item.drawIndex
-        manifestLine.mix = item.mix
-        manifestLine.attributes = item.attributes.isEmpty ? nil : item.attributes
-        manifestLine.direction = ManifestLine.Direction(configuration)
-        manifestLine.transforms = item.transforms.isEmpty ? nil : item.transforms
-        manifestLine.model_sha256 = modelHash.map { "\($0)" }
-        manifestLine.judgement = item.judgement.flatMap(ManifestLine.Figures.init)
-        manifestLine.rejected =
+        var line = ManifestLine()
+        line.file = relative
+        line.label = item.label
+        line.method = configuration.method.rawValue
+        line.parents = item.parents.map { .init(path: $0.path, sha256: "\($0.hash)") }
+        line.seed = configuration.seed
+        line.draw = item.drawIndex
+        line.mix = item.mix
+        line.attributes = item.attributes.isEmpty ? nil : item.attributes
+        line.direction = ManifestLine.Direction(configuration)
+        line.transforms = item.transforms.isEmpty ? nil : item.transforms
+        line.model_sha256 = modelHash.map { "\($0)" }
+        line.judgement = item.judgement.flatMap(ManifestLine.Figures.init)
+        line.rejected =
             item.rejected.isEmpty
             ? nil
             : Dictionary(uniqueKeysWithValues: item.rejected.map { ($0.key.rawValue, $0.value) })
-        try writeLine()
+        try write(line)
         return "\(path)/\(relative)"
     }
 
@@ -284,14 +284,14 @@ public final class OutputFolder {
         case .copied: try FileBytes.write(original.bytes, to: target, overwrite: overwrites)
         case .linked: try FileLink.make(from: original.path, to: target, overwrite: overwrites)
         }
-        manifestLine = ManifestLine()
-        manifestLine.file = relative
-        manifestLine.label = original.label
-        manifestLine.method = Self.originalMethod
-        manifestLine.parents = [.init(path: original.path, sha256: "\(original.hash)")]
-        manifestLine.draw = original.index
-        manifestLine.attributes = original.attributes.isEmpty ? nil : original.attributes
-        try writeLine()
+        var line = ManifestLine()
+        line.file = relative
+        line.label = original.label
+        line.method = Self.originalMethod
+        line.parents = [.init(path: original.path, sha256: "\(original.hash)")]
+        line.draw = original.index
+        line.attributes = original.attributes.isEmpty ? nil : original.attributes
+        try write(line)
         return target
     }
 
@@ -309,8 +309,8 @@ public final class OutputFolder {
         try file.append(Array(try ModelFile.encoder.encode(item)) + [0x0A])
     }
 
-    private func writeLine() throws {
-        try manifest.append(Array(try ModelFile.encoder.encode(manifestLine)) + [0x0A])
+    private func write(_ line: ManifestLine) throws {
+        try manifest.append(Array(try ModelFile.encoder.encode(line)) + [0x0A])
     }
 
     /// The name of a file below the folder, whose class folder is made.

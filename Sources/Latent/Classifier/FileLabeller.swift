@@ -53,9 +53,9 @@ public final class FileLabeller {
 
     /// The classes, sorted.
     public let labels: [String]
-    /// Labelled files that were trained on.
+    /// Labelled files that were trained on, each content once.
     public let realCount: Int
-    /// Files without classes that were trained on.
+    /// Files without classes that were trained on, but for those that are among the labelled ones.
     public let unlabelledCount: Int
     /// Labelled files that cannot be read.
     public let failures: [ItemFailure]
@@ -77,7 +77,8 @@ public final class FileLabeller {
     ///   - onProgress: called with the share of all that is done; throwing ends it
     /// - Throws: ``LatentError`` `.data` for files without classes or of one class, or none that can be
     ///   read; what `onProgress` throws; `TorchError`
-    /// - Complexity: six trainings of the small classifier; `unlabelled` is gone through once
+    /// - Complexity: a training of the small classifier for each member and each part; `unlabelled` is gone
+    ///   through once
     public init(
         real: [Item], unlabelled: some Sequence<Item> = [Item](), domain: Domain,
         configuration: Configuration = .init(), device: Device = .cpu,
@@ -90,14 +91,23 @@ public final class FileLabeller {
                 "\(bare) of \(real.count) labelled files have no class",
                 hint: "put them into folders of their classes, or name a manifest with labels")
         }
+        guard !real.isEmpty else {
+            throw LatentError(
+                .data, "no labelled files", hint: "name files of two classes or more")
+        }
         view = try SmallMapView(
             of: Survey(of: real, domain: domain, threadCount: configuration.workerCount) { _, _ in
-            },
-            domain: domain)
-        let read = try MappedItems(
+                try onProgress(0)
+            }, domain: domain)
+        let all = try MappedItems(
             reading: real, view: view, threadCount: configuration.workerCount
         ) { _, _ in try onProgress(0) }
-        failures = read.failures
+        failures = all.failures
+        // A file that is there twice would be on both sides of what is left out; and parts are of files in
+        // random order.
+        var generator = Generator(seed: configuration.seed, Stream.classifier.rawValue, 4)
+        let distinct = all.withoutCopies()
+        let read = distinct.picked(distinct.items.indices.shuffled(using: &generator))
         realCount = read.count
         labels = Set(read.items.compactMap(\.label)).sorted()
         workerCount = configuration.workerCount
@@ -115,7 +125,7 @@ public final class FileLabeller {
             reading: Self.drawn(
                 configuration.unlabelledLimit, from: unlabelled, seed: configuration.seed),
             view: view, threadCount: configuration.workerCount
-        ) { _, _ in try onProgress(0) }
+        ) { _, _ in try onProgress(0) }.without(filesOf: read)
         unlabelledCount = others.count
         let trainings = Self.trainings(of: codes.map { names[$0] }, configuration)
         let stepCount = configuration.stepCount ?? (others.count > 0 ? 1500 : 600)
@@ -173,7 +183,7 @@ public final class FileLabeller {
         }.filter { !$0.places.isEmpty && !$0.leftOut.isEmpty }
         return (members + folds).enumerated().map { index, part in
             Training(
-                seed: configuration.seed &+ UInt64(index), places: part.places,
+                seed: Stream.seed(ofMember: index, of: configuration.seed), places: part.places,
                 leftOut: part.leftOut)
         }
     }

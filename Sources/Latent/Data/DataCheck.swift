@@ -52,7 +52,6 @@ public final class DataCheck {
         public fileprivate(set) var totalSeconds = 0.0
 
         /// Files that can be read.
-        public var readableCount: Int { imageCount + recordingCount }
 
         fileprivate mutating func add(_ file: CheckedFile) {
             let item = file.surveyed

@@ -54,11 +54,13 @@ public struct Preprocessing: Codable, Sendable, Equatable {
         }
     }
 
-    /// Whether a window can be turned back into a file.
-    var isInvertible: Bool {
-        if case .logMel(let view) = view, view.referenceNats != nil { return false }
-        return transform == nil
+    /// Whether recordings keep how loud they are.
+    var keepsLevel: Bool {
+        if case .logMel(let view) = view { view.referenceNats != nil } else { false }
     }
+
+    /// Whether a window can be turned back into a file.
+    var isInvertible: Bool { !keepsLevel && transform == nil }
 
     /// The number of windows of features of the given size.
     func windowCount(height: Int, width: Int) -> Int {

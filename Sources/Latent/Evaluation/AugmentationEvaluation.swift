@@ -302,7 +302,7 @@ public struct AugmentationEvaluation {
                     sources: recipe.sources(real: real, synthetic: drawn),
                     augmentation: recipe.augmentation(domain),
                     configuration: classifierConfiguration(
-                        seed: configuration.seed &+ UInt64(seed)))
+                        seed: Stream.seed(ofMember: seed, of: configuration.seed)))
             }
         }
         let (maps, classCount, device) = (heldOut.maps, classNames.count, configuration.device)

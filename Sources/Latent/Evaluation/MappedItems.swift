@@ -53,6 +53,12 @@ public struct MappedItems: Sendable {
     /// Number of items.
     public var count: Int { items.count }
 
+    /// The items, each content once.
+    func withoutCopies() -> MappedItems {
+        var seen: Set<UInt64> = []
+        return picked(items.indices.filter { seen.insert(contentWords[$0]).inserted })
+    }
+
     /// The items at some places.
     func picked(_ indices: [Int]) -> MappedItems {
         var picked = MappedItems(shape: maps.shape)

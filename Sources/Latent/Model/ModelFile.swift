@@ -106,6 +106,8 @@ public struct ModelRecord: Codable, Sendable, Equatable {
     /// Draws that may be asked for: of more, the standard error is less than a hundredth of one draw's
     /// deviation, and a file that asks for more would only keep the machine busy.
     public static let drawCounts = 1...10_000
+    /// Steps of the regret score, at most.
+    public static let regretStepCounts = LikelihoodRegret.stepCountRange
 
     /// Steps that `regret` takes.
     var regretSteps: Int { regretStepCount ?? LikelihoodRegret.defaultStepCount }

@@ -316,14 +316,3 @@ func logSumExp(_ values: [Double]) -> Double {
     guard let largest = values.max(), largest.isFinite else { return values.max() ?? -.infinity }
     return largest + log(values.reduce(0) { $0 + exp($1 - largest) })
 }
-
-/// What random numbers are for; keeps the streams of one seed apart.
-enum Stream: UInt64 {
-    case weights = 1
-    case split, order, trainingNoise, heldOutNoise, scoring, augmentation, parents, phases
-    case evaluation, inputAugmentation, priorNoise, pseudoInputs, fixedLatents, fittedScores
-    case resampling, latentDensity, members
-    case classifier, augmentationFigures, transforms, neighbours, deformation
-    case augmentationTrial
-    case latentFlow
-}

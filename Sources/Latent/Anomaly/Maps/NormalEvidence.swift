@@ -40,7 +40,9 @@ struct NormalEvidence: Codable, Sendable, Equatable {
     func pValue(of value: Double) -> Double? { Calibration.pValue(value, among: nats) }
 
     /// Whether a share of recordings is beyond what so many of them can say.
-    func isExtrapolated(_ share: Double) -> Bool { share * Double(nats.count + 1) < 1 }
+    func isExtrapolated(_ share: Double) -> Bool {
+        Calibration.rank(count: nats.count, rate: share) < 1
+    }
 
     /// On what scale the strongest half of normal recordings is taken to have an exponential tail.
     enum Tail {
@@ -75,7 +77,7 @@ struct NormalEvidence: Codable, Sendable, Equatable {
     func price(share: Double, tail: Tail) -> Double? {
         guard let largest = nats.last else { return nil }
         guard isExtrapolated(share) else {
-            return nats[nats.count - Int(share * Double(nats.count + 1))]
+            return nats[nats.count - Calibration.rank(count: nats.count, rate: share)]
         }
         let count = nats.count
         let upper = max(1, count / 2)

@@ -38,7 +38,7 @@ struct SegmentRule {
         contrastPrice = contrasts?.price(share: own, tail: .logarithm) ?? .infinity
         isExtrapolated = runs.evidence.isExtrapolated(own)
         recordingCount = runs.evidence.nats.count
-        leastCount = Int(min(1e15, (1 / own).rounded(.up))) - 1
+        leastCount = Calibration.neededCount(rate: own)
     }
 
     /// The frames of each segment of a recording, in the order of time, and its p-value.

@@ -10,6 +10,8 @@ struct ScoredWindows {
     let reconstructed: Tensor
     /// How E elements are channels, rows and columns.
     let shape: WindowShape
+    /// Of what is drawn to fit a score to them.
+    var seed: UInt64 = 0
 
     /// x - E[x], [B, E].
     func residual() throws -> Tensor { try x - reconstructed }

@@ -20,17 +20,17 @@ struct LocalAutoencoders {
     private static let batchSize = 32
     private static let logVarianceRange = -8.0...4.0
 
-    /// Fits to vectors [N, Q]; equal vectors give equal networks.
+    /// Fits to vectors [N, Q]; equal vectors and seeds give equal networks.
     ///
     /// - Complexity: 250 steps of 32·K vectors
-    init(fittedTo x: Tensor, stepCount: Int = Self.stepCount) throws {
-        let clusters = try OverlappingClusters(of: x)
+    init(fittedTo x: Tensor, stepCount: Int = Self.stepCount, seed: UInt64 = 0) throws {
+        let clusters = try OverlappingClusters(of: x, seed: seed)
         let values = try x.floats()
         let width = x.shape[1]
         let count = clusters.members.count
-        var generator = Generator(seed: 0, Stream.fittedScores.rawValue, UInt64(count))
+        var generator = Generator(seed: seed, Stream.fittedScores.rawValue, UInt64(count))
         try self.init(
-            count: count, width: width, device: try x.device,
+            count: count, width: width, device: try x.device, seed: seed,
             noise: HostTensor(
                 shape: [Self.drawCount, Self.latentCount],
                 values: generator.normals(Self.drawCount * Self.latentCount)))
@@ -60,10 +60,12 @@ struct LocalAutoencoders {
         }
     }
 
-    private init(count: Int, width: Int, device: Device, noise: HostTensor) throws {
+    private init(
+        count: Int, width: Int, device: Device, seed: UInt64 = 0, noise: HostTensor
+    ) throws {
         parameters = Parameters(
             device: device,
-            generator: Generator(seed: 0, Stream.fittedScores.rawValue, UInt64(count), 1))
+            generator: Generator(seed: seed, Stream.fittedScores.rawValue, UInt64(count), 1))
         let scope = parameters.root
         func layer(_ name: String, _ inputs: Int, _ outputs: Int) throws -> BatchedLinear {
             try BatchedLinear(scope[name], count: count, inputs: inputs, outputs: outputs)

@@ -37,14 +37,15 @@ struct MaskedError: FittedScore {
         let centred = try windows.x - mean
         let scale = max(
             try centred.squared().mean().item().squareRoot(), Self.smallestScale)
-        let network = try Inpainter(shape: shape, device: windows.x.device)
+        let network = try Inpainter(shape: shape, device: windows.x.device, seed: windows.seed)
         let values = try (centred * (1 / scale)).floats()
         let length = shape.elementCount
         var schedule = TrainingConfiguration(
             windowCount: Self.batchSize, stepCount: stepCount, batchSize: Self.batchSize,
             epochCount: stepCount, patience: 0)
         schedule.learningRate = 2e-3
-        var generator = Generator(seed: 0, Stream.fittedScores.rawValue, UInt64(count), 2)
+        var generator = Generator(
+            seed: windows.seed, Stream.fittedScores.rawValue, UInt64(count), 2)
         let optimizer = try AdamW(network.parameters.tensors())
         for step in 0..<stepCount {
             var batch: [Float] = []
@@ -198,10 +199,10 @@ private struct Inpainter {
 
     private static let hiddenCount = 128
 
-    init(shape: WindowShape, device: Device) throws {
+    init(shape: WindowShape, device: Device, seed: UInt64 = 0) throws {
         parameters = Parameters(
             device: device,
-            generator: Generator(seed: 0, Stream.fittedScores.rawValue, 3))
+            generator: Generator(seed: seed, Stream.fittedScores.rawValue, 3))
         let scope = parameters.root
         let elements = shape.elementCount
         let widths = [

@@ -24,7 +24,8 @@ struct MixtureError: FittedScore {
     init?(fittedTo windows: ScoredWindows) throws {
         guard windows.x.shape[0] >= Self.smallestWindowCount else { return nil }
         basis = try PrincipalBasis(of: windows.x)
-        networks = try LocalAutoencoders(fittedTo: basis.components(of: windows.x))
+        networks = try LocalAutoencoders(
+            fittedTo: basis.components(of: windows.x), seed: windows.seed)
     }
 
     /// Whether the best of the networks rebuilds better than the one network does.

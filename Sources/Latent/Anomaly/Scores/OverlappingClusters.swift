@@ -18,7 +18,7 @@ struct OverlappingClusters {
     /// Clusters vectors [N, Q].
     ///
     /// - Complexity: 25·N·K·Q
-    init(of x: Tensor) throws {
+    init(of x: Tensor, seed: UInt64 = 0) throws {
         let (rows, width) = (x.shape[0], x.shape[1])
         let count = max(1, min(Self.countLimit, rows / Self.usualSize))
         let values = try x.floats()
@@ -38,7 +38,7 @@ struct OverlappingClusters {
             }
         }
 
-        var generator = Generator(seed: 0, Stream.fittedScores.rawValue, UInt64(rows), 2)
+        var generator = Generator(seed: seed, Stream.fittedScores.rawValue, UInt64(rows), 2)
         var centres = [Array(vector(Int.random(in: 0..<rows, using: &generator)))]
         var nearest = try distances(to: centres)[0]
         while centres.count < count {

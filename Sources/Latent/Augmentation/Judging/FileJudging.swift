@@ -45,14 +45,16 @@ public final class FileJudging {
 
     /// Judges items and hands each judgement on in the order of the items.
     ///
-    /// Near-duplicates are looked for within groups of 64 files.
+    /// Near-duplicates are looked for among the last 5,000 files that would be let through.
     ///
     /// - Parameters:
     ///   - items: consumed lazily, on reader threads
+    ///   - pause: seconds without a further item after which those that wait are judged; nil waits for 64
     ///   - emit: called once for each item, on the calling thread
     /// - Throws: what `emit` throws, and `TorchError` when the model cannot be run
     public func judge(
-        _ items: some Sequence<Item>, emit: (Item, Result<Judgement, ItemFailed>) throws -> Void
+        _ items: some Sequence<Item>, pause: Double? = nil,
+        emit: (Item, Result<Judgement, ItemFailed>) throws -> Void
     ) throws {
         let preprocessing = file.record.preprocessing
         let conditioning = file.record.configuration.conditioning
@@ -73,9 +75,13 @@ public final class FileJudging {
             }
         }
         var group: [Read] = []
+        var accepted: [Fingerprint] = []
         func flush() throws {
-            let judgements = try judge.judge(
-                group.compactMap { try? $0.candidate.get() }, beside: [])
+            let candidates = group.compactMap { try? $0.candidate.get() }
+            let judgements = try judge.judge(candidates, beside: accepted)
+            for (candidate, judgement) in zip(candidates, judgements)
+            where judgement.reasons.isEmpty { accepted.append(candidate.print) }
+            accepted.removeFirst(max(0, accepted.count - Judge.referenceLimit))
             var next = judgements.makeIterator()
             for read in group {
                 switch read.candidate {
@@ -86,9 +92,15 @@ public final class FileJudging {
             }
             group = []
         }
-        while let read = reader.next() {
-            group.append(read)
-            if group.count == Augmenter.groupSize { try flush() }
+        var isAtEnd = false
+        while !isAtEnd {
+            switch reader.next(within: group.isEmpty ? nil : pause) {
+            case .result(let read):
+                group.append(read)
+                if group.count == Augmenter.groupSize { try flush() }
+            case .pause: try flush()
+            case .end: isAtEnd = true
+            }
         }
         try flush()
     }

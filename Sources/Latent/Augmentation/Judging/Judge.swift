@@ -121,11 +121,14 @@ final class Judge {
         if filters.has(.mislabelled), classifier == nil {
             remarks.append("mislabelled: there are too few real files with labels")
         }
-        if filters.has(.copies), distances == nil {
+        let compared = distances?.nearness.count ?? 0
+        if filters.has(.copies), compared < RealDistances.smallestCount {
             remarks.append(
                 "copies: "
-                    + (items.isEmpty ? "no real files are named" : "too few real files can be read")
-            )
+                    + (items.isEmpty
+                        ? "no real files are named"
+                        : "\(compared) different real files say too little of how near real files are; "
+                            + "it takes \(RealDistances.smallestCount)"))
         }
         self.remarks = remarks
         self.failures = failures
