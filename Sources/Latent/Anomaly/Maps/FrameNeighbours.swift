@@ -16,6 +16,8 @@ struct FrameNeighbours {
 
     /// Frames that are compared with, at most; of more every so many.
     private static let frameLimit = 8_192
+    /// Frames whose distances to all that are kept are in memory at once: 16 MB.
+    private static let blockSize = 512
 
     /// Takes the frames of a view's windows; nil where it keeps none, or they are no frames.
     init?(of view: DetectorView) throws {
@@ -40,17 +42,23 @@ struct FrameNeighbours {
 
     /// The distances of the frames of windows [B, C, H, W], [B·W].
     ///
-    /// - Complexity: B·W·N·C·H
+    /// - Complexity: B·W·N·C·H, in blocks of 512 frames
     func distances(of x: Tensor, shape: WindowShape) throws -> [Float] {
         let frames = try Self.frames(of: x, shape: shape) - centre
-        let own = try frames.squared().sum(axes: [1], keepingAxes: true)
-        let all = try (own + squares.reshaped([1, -1]) - frames.matmul(kept.transposed(0, 1)) * 2)
-            .floats()
-        let (count, elements) = (squares.shape[0], centre.shape[0])
-        return (0..<frames.shape[0]).map { row in
-            let ofRow = all[row * count..<(row + 1) * count]
-            let nearest = NeighbourDistance.nearest(NeighbourDistance.neighbourCount, of: ofRow)
-            return Float(nearest.mean / Double(elements))
+        let (count, elements, total) = (squares.shape[0], centre.shape[0], frames.shape[0])
+        var distances: [Float] = []
+        for start in stride(from: 0, to: total, by: Self.blockSize) {
+            let block = try frames.narrowed(
+                axis: 0, start: start, length: min(Self.blockSize, total - start))
+            let own = try block.squared().sum(axes: [1], keepingAxes: true)
+            let all = try
+                (own + squares.reshaped([1, -1]) - block.matmul(kept.transposed(0, 1)) * 2).floats()
+            for row in 0..<block.shape[0] {
+                let ofRow = all[row * count..<(row + 1) * count]
+                let nearest = NeighbourDistance.nearest(NeighbourDistance.neighbourCount, of: ofRow)
+                distances.append(Float(nearest.mean / Double(elements)))
+            }
         }
+        return distances
     }
 }

@@ -15,6 +15,7 @@ public struct FileTransforms: Sendable {
     public var padding = ImagePadding.edge
     /// Where the noise of `snr` comes from; one of them is drawn for each file.
     public var noiseSources: [NoiseSource] = [.white]
+    private let noiseRecordings = NoiseRecordings()
 
     /// Transforms for the files of a domain.
     ///
@@ -98,7 +99,8 @@ public struct FileTransforms: Sendable {
         for (place, transform) in list.enumerated() {
             var generator = generator(seed: seed, draw: draw, place: place)
             applied += try signal.change(
-                transform, noiseSources: noiseSources, using: &generator)
+                transform, noiseSources: noiseSources, recordings: noiseRecordings,
+                using: &generator)
         }
         // Files of floats may have been above full scale already.
         if signal.peak > peak {

@@ -22,12 +22,14 @@ extension Signal {
     ///
     /// - Parameters:
     ///   - sources: of which one is drawn, and of files one
+    ///   - recordings: by which files are read
     ///   - ratio: 10 · log10 of the power of the signal over that of the noise, in dB
     ///   - generator: the source of the draws
     /// - Returns: what was done; `silent` where signal or noise are, and nothing is added
     /// - Throws: `MediaError` or ``LatentError`` for a file that cannot be read right
     mutating func add(
-        noise sources: [NoiseSource], ratio: Double, using generator: inout Generator
+        noise sources: [NoiseSource], from recordings: NoiseRecordings, ratio: Double,
+        using generator: inout Generator
     ) throws -> [String: AppliedTransform.Value] {
         let chosen = Int(generator.next() % UInt64(max(1, sources.count)))
         var values: [String: AppliedTransform.Value] = ["snr_db": .number(ratio)]
@@ -45,7 +47,8 @@ extension Signal {
             }
         case .files(let paths):
             let path = paths[Int(generator.next() % UInt64(paths.count))]
-            let (samples, start) = try part(of: path, using: &generator)
+            let (samples, start) = try part(
+                of: recordings.samples(of: path, sampleRate: sampleRate), using: &generator)
             noise.channels = [[Float]](repeating: samples, count: channels.count)
             values["noise"] = .text(path)
             values["noise_start_s"] = .number(seconds: start)
@@ -65,12 +68,10 @@ extension Signal {
         return values
     }
 
-    /// A part of a file as long as this, and where it begins, in seconds.
+    /// A part of a recording of the same rate as long as this, and where it begins, in seconds.
     private func part(
-        of path: String, using generator: inout Generator
-    ) throws -> (samples: [Float], start: Double) {
-        let audio = try Audio(recording: FileBytes.read(path), path: path)
-        let samples = try Resampler(from: audio.sampleRate, to: sampleRate).apply(audio.mono())
+        of samples: [Float], using generator: inout Generator
+    ) -> (samples: [Float], start: Double) {
         let room = max(1, samples.count - length + 1)
         let start = Int(Double(generator.uniform()) * Double(room))
         var part = Array(samples[start..<min(samples.count, start + length)])

@@ -46,7 +46,8 @@ struct Signal {
     /// - Returns: what was done; nothing for a transform of another kind
     /// - Throws: `MediaError` or ``LatentError`` for a file of noise that cannot be read right
     mutating func change(
-        _ transform: Transform, noiseSources: [NoiseSource], using generator: inout Generator
+        _ transform: Transform, noiseSources: [NoiseSource], recordings: NoiseRecordings,
+        using generator: inout Generator
     ) throws -> [AppliedTransform] {
         let drawn = transform.draw(using: &generator)
         let values: [String: AppliedTransform.Value]
@@ -55,7 +56,8 @@ struct Signal {
             scale(by: Float(pow(10, drawn / 20)))
             values = ["gain_db": .number(drawn)]
         case .snr:
-            values = try add(noise: noiseSources, ratio: drawn, using: &generator)
+            values = try add(
+                noise: noiseSources, from: recordings, ratio: drawn, using: &generator)
         case .timeShift:
             let offset = Int((drawn * Double(length)).rounded())
             shift(by: offset)
