@@ -224,110 +224,25 @@ struct AugmentCommand: ParsableCommand {
         let record = RunRecord(
             configuration, plan: plan, modelHash: loaded?.hash, originals: files.originals,
             choice: choice)
-        let progress = try OutputFolder.progress(
-            in: files.output, of: record, plan: plan, configuration: configuration,
-            overwrites: files.force)
-        let shares = plan.shares(of: configuration.shard)
-        if dryRun {
-            return try DryRunWriter(format: format, originals: files.includeOriginals)
-                .write(shares, progress: progress)
-        }
-        let newCount = plan.slotCount(of: configuration.shard)
-        let total =
-            newCount + (files.includeOriginals ? shares.reduce(0) { $0 + $1.originalCount } : 0)
+        let run = try AugmentRun(
+            augmenter, configuration: configuration, plan: plan, record: record,
+            modelHash: usesModel ? loaded?.hash : nil, files: files, console: console)
+        if dryRun { return try run.rehearse(format: format) }
         if plan.slotCount == 0, !files.includeOriginals {
             return console.note(
                 "nothing to write"
                     + (choice?.ground == .real ? "" : ": no class lacks files"))
         }
-        let unreadable = UnreadableParents(progress?.unreadable ?? [], console: console)
-        // Real files that cannot be read are not there, and the run was finished without them.
-        if let progress, progress.newCount == newCount, newCount > 0 || progress.fileCount == total
-        {
-            console.note("\(files.output) is finished: it holds \(Self.all(progress.fileCount))")
-            return try unreadable.conclude(of: parents.count)
-        }
-        if let progress, progress.fileCount > 0 {
-            console.note(
-                "\(files.output) holds \(progress.fileCount) of \(counted(total, "file")); going on"
-            )
-        }
-        let missing =
-            configuration.assignments.isEmpty && amount.number != nil
-            ? loaded?.file.labelsNotFitted(for: configuration.method) ?? [] : []
-        if !missing.isEmpty {
-            console.warning(
-                "none are drawn of \(missing.joined(separator: ", ")): the files were too few to fit "
-                    + "to; name real ones, or train with --validation 0")
-        }
-
-        // Made when there is something to write: an error, or a signal, before leaves nothing behind.
-        var folder: OutputFolder?
-        var interruption: Interruption?
-        func prepared() throws -> OutputFolder {
-            let made =
-                try folder
-                ?? OutputFolder(
-                    path: files.output, record: record, shard: configuration.shard,
-                    continuing: progress, overwrites: files.force)
-            if folder == nil {
-                try unreadable.keep(in: made)
-                interruption = Interruption()
-            }
-            folder = made
-            return made
-        }
-        let startedAt = Date()
-        let before = progress?.fileCount ?? 0
-        var written = 0
-        var rejected = progress?.rejected ?? [:]
-        func count() throws {
-            written += 1
-            if interruption?.isRequested == true {
-                throw LatentError(
-                    .interrupted,
-                    "interrupted after \(before + written) of \(counted(total, "file"))",
-                    hint: "the files and their manifest lines are whole; the same command goes on")
-            }
-            // Judged files come in groups, whose last one says how fast they do.
-            guard configuration.filters.isEmpty || written % Augmenter.groupSize == 0 else {
-                return
-            }
-            console.progress {
-                let seconds = Date().timeIntervalSince(startedAt) / Double(written)
-                let left = total - before - written
-                return "wrote \(before + written) of \(counted(total, "file")), "
-                    + "\(Console.duration(seconds * Double(max(0, left)))) left"
+        try run.write(parentCount: parents.count) {
+            let missing =
+                configuration.assignments.isEmpty && amount.number != nil
+                ? loaded?.file.labelsNotFitted(for: configuration.method) ?? [] : []
+            if !missing.isEmpty {
+                console.warning(
+                    "none are drawn of \(missing.joined(separator: ", ")): the files were too few to "
+                        + "fit to; name real ones, or train with --validation 0")
             }
         }
-        if let originals = files.originals, progress?.newCount ?? 0 == 0 {
-            try augmenter.originals(
-                of: plan, from: progress?.nextOriginal ?? 0, onFailure: unreadable.add
-            ) { original in
-                _ = try prepared().write(original, as: originals)
-                try count()
-            }
-        }
-        try augmenter.generate(
-            plan, skipping: progress?.newCount ?? 0, onFailure: unreadable.add,
-            onRemark: { console.advice($0) }
-        ) { item in
-            rejected.merge(item.rejected) { $0 + $1 }
-            _ = try prepared().write(
-                item, configuration: configuration, modelHash: usesModel ? loaded?.hash : nil)
-            try count()
-        }
-        console.clear()
-        let manifest = try prepared().manifestName
-        console.note("wrote \(counted(written, "file")) and \(manifest) to \(files.output)")
-        if !rejected.isEmpty {
-            console.note("refused and drawn again: \(RejectList.text(rejected))")
-        }
-        try unreadable.conclude(of: parents.count)
-    }
-
-    private static func all(_ count: Int) -> String {
-        count == 1 ? "its only file" : "all \(count) files"
     }
 
     private func defaultMethod(_ file: ModelFile?) -> LatentSampling {

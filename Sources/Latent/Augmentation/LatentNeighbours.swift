@@ -26,36 +26,15 @@ struct LatentNeighbours: Sendable {
         let dimensions = places.count / max(1, items.count)
         var nearest: [String: [Item]] = [:]
         for members in Dictionary(grouping: items.indices, by: { classes[$0] }).values {
-            let rows = members.flatMap { places[$0 * dimensions..<($0 + 1) * dimensions] }
-            let all = try Tensor(rows, shape: [members.count, dimensions])
-            let squares = try all.squared().sum(axes: [1]).reshaped([1, -1])
-            for start in stride(from: 0, to: members.count, by: 512) {
-                let length = min(512, members.count - start)
-                let block = try all.narrowed(axis: 0, start: start, length: length)
-                // The square of the row's own length is the same for all its neighbours.
-                let distances = try (squares - block.matmul(all.transposed(0, 1)) * 2).floats()
-                for row in 0..<length {
-                    let own = distances[row * members.count..<(row + 1) * members.count]
-                    let found = Self.smallest(count, of: own, without: start + row)
-                    nearest[items[members[start + row]].path] = found.map { items[members[$0]] }
-                }
+            let rows = Features(
+                width: dimensions,
+                values: members.flatMap { places[$0 * dimensions..<($0 + 1) * dimensions] })
+            let found = try NearestRows.nearest(count, to: rows, in: rows, excludesSelf: true)
+            for (member, near) in zip(members, found) {
+                nearest[items[member].path] = near.map { items[members[$0.index]] }
             }
         }
         self.nearest = nearest
-    }
-
-    /// Places of the smallest values, the smallest first, without one of them.
-    private static func smallest(
-        _ count: Int, of values: ArraySlice<Float>, without excluded: Int
-    ) -> [Int] {
-        var best: [(value: Float, place: Int)] = []
-        for (place, value) in values.enumerated() where place != excluded {
-            guard best.count < count || value < best[best.count - 1].value else { continue }
-            let position = best.firstIndex { value < $0.value } ?? best.count
-            best.insert((value, place), at: position)
-            if best.count > count { best.removeLast() }
-        }
-        return best.map(\.place)
     }
 
     /// A draw with one of the nearest items of its first parent as the second.
