@@ -9,9 +9,13 @@ struct ThresholdTests {
         let folder = try TemporaryFolder()
         let base = try TrainedModels.images().path
         _ = try Tool.run("calibrate", "-m", base, TrainedModels.shapes, "-o", folder / "120")
-        // The same files again, as if they were others: a tail needs 192.
-        _ = try Tool.run(
-            "calibrate", "-m", folder / "120", TrainedModels.shapes, "--add", "-o", folder / "240")
+        // A tail needs 192: the same files again, one class after the other, as the same set is refused.
+        try folder.copy(folder / "120", as: "240")
+        for name in ["disc", "square", "triangle"] {
+            _ = try Tool.run(
+                "calibrate", "-m", folder / "240", TrainedModels.shapes + "/" + name, "--add",
+                "--in-place")
+        }
         return folder
     }
 

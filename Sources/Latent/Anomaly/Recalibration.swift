@@ -67,6 +67,13 @@ public struct Recalibration: Sendable {
                 "the old scores of regret took \(record.regretSteps) steps, the new ones \(count)",
                 hint: "leave --regret-steps or --add out")
         }
+        if isPooled, let attribute, let before = record.calibrationGroups?.attribute,
+            before != attribute
+        {
+            throw LatentError(
+                .usage, "the model keeps groups by \(before), not by \(attribute)",
+                hint: "group by that, or leave --add out")
+        }
         let drift = drift(from: record)
         if isPooled, let fingerprint = drift?.dataFingerprint,
             record.calibrationHistory?.contains(where: { $0.dataFingerprint == fingerprint })
@@ -104,12 +111,6 @@ public struct Recalibration: Sendable {
         result.calibrationGroups = nil
         if let attribute {
             let before = isPooled ? record.calibrationGroups : nil
-            guard before == nil || before?.attribute == attribute else {
-                throw LatentError(
-                    .usage,
-                    "the model keeps groups by \(before?.attribute ?? ""), not by \(attribute)",
-                    hint: "group by that, or leave --add out")
-            }
             guard !scoresOfGroups.isEmpty else {
                 throw LatentError(
                     .data, "no file has a value for \(attribute), which groups are told by",

@@ -4,7 +4,7 @@ import Torch
 /// Trains small classifiers side by side, each by serial operations on one thread.
 ///
 /// Dividing the operations of one training gains a fifth to a third on two threads, and the rounding then
-/// depends on their number; one training on each gains most of two, and gives the same on any machine.
+/// depends on their number; one training on each gains most of two, and gives the same for any number.
 struct ClassifierCrew {
     private let crew: Crew
 
