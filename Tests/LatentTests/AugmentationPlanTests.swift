@@ -88,6 +88,34 @@ import Testing
         }
     }
 
+    @Test(
+        "further draws keep to the slot's class, come to all of it, and in the end to all classes")
+    func classes() throws {
+        // a, b, b, c, b, a in turn, by their first letters.
+        let labels = [0, 1, 1, 2, 1, 0]
+        let items = labels.enumerated().map { Item.at("\($1)-\($0).png", label: "\($1)") }
+        let plan = try AugmentationPlan(
+            items: items, classes: items.map(\.label), labels: ["0", "1", "2"],
+            groups: [.init(count: 20, parents: Array(items.indices), labels: labels)],
+            schedule: ParentSchedule(items, method: .posterior, seed: 4))
+        for index in 0..<20 {
+            let slot = plan.slot(index)
+            let label = labels[index % 6]
+            let first = (0..<AugmentationPlan.classAttemptLimit).compactMap {
+                plan.draw($0, of: slot).parents.first
+            }
+            #expect(first.count == AugmentationPlan.classAttemptLimit)
+            #expect(first[0].path == items[index % 6].path)
+            #expect(first.allSatisfy { $0.label == "\(label)" })
+            let own = Set(items.filter { $0.label == "\(label)" }.map(\.path))
+            #expect(Set(first.prefix(own.count).map(\.path)) == own)
+            let last = (0..<6).compactMap {
+                plan.draw(AugmentationPlan.classAttemptLimit + $0, of: slot).parents.first?.path
+            }
+            #expect(Set(last) == Set(items.map(\.path)))
+        }
+    }
+
     @Test("parts have the places that are theirs", arguments: [1, 2, 5])
     func parts(count: Int) throws {
         var places: [Int] = []

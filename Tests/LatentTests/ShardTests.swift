@@ -41,7 +41,7 @@ struct ShardTests {
                 for slot in 0..<count {
                     let draws = (0..<2 * parentCount).map {
                         schedule.draw(
-                            $0, ofSlot: slot, of: count, turn: slot, among: schedule.order)
+                            $0, ofSlot: slot, of: count, turn: slot + $0, among: schedule.order)
                     }
                     #expect(draws.first?.index == slot)
                     #expect(Set(draws.flatMap(\.parents).map(\.path)).count == parentCount)

@@ -22,11 +22,41 @@ public struct AugmentationPlan: Sendable {
         /// Number of slots.
         let count: Int
         /// Indices of real items, as they come in turn.
-        var parents: [Int] = []
+        let parents: [Int]
         /// Codes of labels, as they come in turn; one empty list where the model is told none.
-        var combinations: [[Int]] = [[]]
+        let combinations: [[Int]]
         /// Which of the plan's labels a slot is of, as they come in turn.
         let labels: [Int]
+        /// The turns of a round that are of each label, and the place of each turn among its own.
+        private let turnsOfLabel: [Int: [Int]]
+        private let ranks: [Int]
+
+        init(
+            count: Int, parents: [Int] = [], combinations: [[Int]] = [[]], labels: [Int]
+        ) {
+            self.count = count
+            self.parents = parents
+            self.combinations = combinations
+            self.labels = labels
+            var turnsOfLabel: [Int: [Int]] = [:]
+            var ranks: [Int] = []
+            for (turn, label) in labels.enumerated() {
+                ranks.append(turnsOfLabel[label]?.count ?? 0)
+                turnsOfLabel[label, default: []].append(turn)
+            }
+            self.turnsOfLabel = turnsOfLabel
+            self.ranks = ranks
+        }
+
+        /// Whose turn a further draw of a slot is: of the slot's label, so that what is refused leaves
+        /// the classes as many as they were to be; from ``classAttemptLimit`` draws on anybody's.
+        func turn(ofAttempt attempt: Int, from turn: Int) -> Int {
+            let place = turn % labels.count
+            guard attempt < AugmentationPlan.classAttemptLimit, labels.count == parents.count,
+                let turns = turnsOfLabel[labels[place]]
+            else { return turn + attempt }
+            return turns[(ranks[place] + attempt) % turns.count]
+        }
     }
 
     /// What a slot is to become.
@@ -39,6 +69,9 @@ public struct AugmentationPlan: Sendable {
         /// The labels that it is decoded with, where no parent says them.
         var codes: [Int] { group.combinations[turn % group.combinations.count] }
     }
+
+    /// Draws of a slot that start from parents of its class, before those that start from any.
+    static let classAttemptLimit = Augmenter.attemptLimit / 2
 
     /// The real items.
     public let items: [Item]
@@ -90,8 +123,8 @@ public struct AugmentationPlan: Sendable {
     /// One of the draws that may become the item of a slot, from 0.
     func draw(_ attempt: Int, of slot: Slot) -> ParentSchedule.Draw {
         schedule.draw(
-            attempt, ofSlot: slot.index, of: slotCount, turn: slot.turn,
-            among: slot.group.parents)
+            attempt, ofSlot: slot.index, of: slotCount,
+            turn: slot.group.turn(ofAttempt: attempt, from: slot.turn), among: slot.group.parents)
     }
 
     /// Whether a draw of that number may have become the item of a slot.

@@ -248,8 +248,11 @@ public final class Augmenter {
         let prepare = { @Sendable [seed = configuration.seed] (index: Int, start: Int) -> Attempt in
             var attempt = Attempt(slot: index)
             let slot = plan.slot(index)
-            // All parents there are, twice.
-            for number in start..<start + 2 * max(1, slot.group.parents.count) {
+            // Those of its class, and all that there are twice.
+            let limit =
+                max(start, AugmentationPlan.classAttemptLimit) + 2
+                * max(1, slot.group.parents.count)
+            for number in start..<limit {
                 let drawn = plan.draw(number, of: slot)
                 guard let draw = neighbours.map({ $0.joined(drawn, seed: seed) }) ?? drawn else {
                     continue

@@ -95,13 +95,13 @@ struct ParentSchedule: Sendable {
     ///   - attempt: which of them, from 0
     ///   - slot: the item's place among all, which is the number of the first draw
     ///   - count: number of items
-    ///   - turn: the first draw's place in the round of parents
+    ///   - turn: the draw's place in the round of parents
     ///   - parents: some of ``order``
     /// - Returns: a draw whose number no other has
     func draw(
         _ attempt: Int, ofSlot slot: Int, of count: Int, turn: Int, among parents: [Int]
     ) -> Draw {
-        draw(slot + attempt * step(of: count), turn: turn + attempt, among: parents)
+        draw(slot + attempt * step(of: count), turn: turn, among: parents)
     }
 
     /// From the number of one draw of an item to that of its next: above all places, and one more than
