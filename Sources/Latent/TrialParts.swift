@@ -102,8 +102,8 @@ struct TrialParts {
         for item in items {
             guard index < item.attributes.count, let name = item.attributes[index] else {
                 throw LatentError(
-                    .data, path: item.path, "has no group",
-                    hint: "give it a value in the manifest's column, or leave --group out")
+                    .data, path: item.path, "has no value in the column that --group names",
+                    hint: "name a manifest (.csv, .ndjson) with that column, or leave --group out")
             }
             names.append(name)
         }

@@ -62,7 +62,7 @@ final class AugmentRun {
 
     /// Whether all is there already, but for real files that cannot be read, which it was finished without.
     private var isFinished: Bool {
-        guard let progress else { return false }
+        guard let progress, !progress.isTorn else { return false }
         return progress.newCount == newCount && newCount > 0 || progress.fileCount == total
     }
 

@@ -162,6 +162,11 @@ struct CalibrateCommand: ParsableCommand {
                 return true
             }
             if let note = inputs.omissions.note { console.note(note) }
+            if recalibration.isOfTrainingFiles(of: old) {
+                console.warning(
+                    "the model was trained on these very files, which score lower than fresh ones: "
+                        + "thresholds come out too low; give files that it has not seen")
+            }
             file.record = try recalibration.record(
                 from: old, falseAlarmRate: falseAlarms, isPooled: add, regretStepCount: regretSteps,
                 groupedBy: attribute)

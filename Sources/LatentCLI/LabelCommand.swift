@@ -13,7 +13,8 @@ struct LabelCommand: ParsableCommand {
             train, augment and evaluate read as DATA. How often such labels are right is said on standard \
             error, of labelled files that were left out in turn. What is of no class is given one too: take \
             such files out first, by score. Learning takes some minutes. Paths on standard input (-) are \
-            labelled as they come, by what the labelled files alone teach.
+            labelled as they come, by what the labelled files alone teach. Copies of labelled files, and of each other, \
+            are left out.
 
             EXAMPLES
               latent label --real labelled unlabelled > more.ndjson
@@ -108,12 +109,14 @@ struct LabelCommand: ParsableCommand {
         let writer = LabelWriter(output, format: format ?? (output.isTerminal ? .table : .ndjson))
         try writer.begin()
         var counts: [String: Int] = [:]
-        var (fileCount, failedCount) = (0, 0)
+        var (fileCount, failedCount, copyCount) = (0, 0, 0)
         try labeller.label(inputs, pause: input.pause) { item, result in
             fileCount += 1
             switch result {
             case .success(let verdict):
-                if verdict.probability >= atLeast {
+                if verdict.isCopy {
+                    copyCount += 1
+                } else if verdict.probability >= atLeast {
                     counts[verdict.label, default: 0] += 1
                     try writer.write(item, verdict)
                 }
@@ -127,6 +130,11 @@ struct LabelCommand: ParsableCommand {
         console.clear()
         try output.flush()
         if let note = inputs.omissions.note { console.note(note) }
+        if copyCount > 0 {
+            console.note(
+                "left out \(counted(copyCount, "file")) with the content of labelled ones, or of others "
+                    + "before")
+        }
         guard fileCount > 0 else {
             throw LatentError.noFiles(to: "label", in: inputs)
         }

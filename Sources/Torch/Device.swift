@@ -20,7 +20,7 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
         let isIndexed = full.hasPrefix("cuda:") && UInt8(full.dropFirst(5)) != nil
         guard full == "cpu" || full == "mps" || isIndexed else {
             throw TorchError(
-                .device, "\(name) is not a device", hint: "name cpu, cuda, cuda:N or mps")
+                .device, "\"\(name)\" is not a device", hint: "name cpu, cuda, cuda:N or mps")
         }
         guard LTDeviceIsAvailable(full) else {
             throw TorchError(

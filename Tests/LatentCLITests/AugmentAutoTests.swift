@@ -163,10 +163,12 @@ struct AugmentAutoTests {
         let torn = try augment(
             folder / "torn", manifest("torn") { $0 == 3 ? "" : "left" }, "-n", "4", "--group",
             "camera")
-        #expect(torn.status == 65 && torn.errors.contains("has no group"), "\(torn.errors)")
+        #expect(
+            torn.status == 65 && torn.errors.contains("has no value in the column"),
+            "\(torn.errors)")
         #expect(!FileManager.default.fileExists(atPath: folder / "torn"))
         let folders = try augment(folder / "bare", data, "-n", "4", "--group", "camera")
-        #expect(folders.status == 65 && folders.errors.contains("the manifest's column"))
+        #expect(folders.status == 65 && folders.errors.contains("name a manifest"))
         let other = try Tool.run(
             "augment", data, "-o", folder / "other", "-n", "4", "--transform", "classic",
             "--group", "camera")

@@ -105,6 +105,19 @@ struct AugmentInputs {
         #expect(changed.status == 74 && changed.errors.contains("the last of them \(noise);"))
     }
 
+    @Test("what a finished set's manifest has behind its lines is taken off")
+    func torn() throws {
+        let folder = try TemporaryFolder()
+        let data = try shapes(in: folder)
+        #expect(try varied(data, to: folder / "new").status == 0)
+        let path = URL(fileURLWithPath: folder / "new/manifest.ndjson")
+        let whole = try Data(contentsOf: path)
+        try (whole + Data("{\"file\":\"x".utf8)).write(to: path)
+        #expect(try varied(data, to: folder / "new").status == 0)
+        #expect(try Data(contentsOf: path) == whole)
+        #expect(try varied(data, to: folder / "new").errors.contains("is finished"))
+    }
+
     @Test("where files were made of all of the data, new times alone do no harm")
     func touched() throws {
         let folder = try TemporaryFolder()

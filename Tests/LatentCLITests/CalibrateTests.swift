@@ -32,6 +32,9 @@ struct CalibrateTests {
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.errors.contains("wrote \(folder / "new")"))
         #expect(run.errors.contains("drift of 120 files from 24"))
+        #expect(run.errors.contains("trained on these very files"))
+        let fresh = try calibrate([Fixtures.path("images/fresh")])
+        #expect(fresh.status == 0 && !fresh.errors.contains("very files"), "\(fresh.errors)")
         let rates = try run.lines.map { try object($0)["rate"] as? Double }
         #expect(rates == [0.1, 0.05, 0.01])
         for line in try run.lines.map({ try object($0) }) {

@@ -92,6 +92,11 @@ struct FileLabellerTests {
         let twice = try FileLabeller(
             real: real + real.prefix(2), domain: .image, configuration: configuration)
         #expect(twice.realCount == 6)
+        var copies: [Bool] = []
+        try twice.label(others.filter { $0.path != broken } + real + others.prefix(1)) {
+            copies.append(try $1.get().isCopy)
+        }
+        #expect(copies == [Bool](repeating: false, count: 16) + [Bool](repeating: true, count: 7))
         // Of seventeen, of which one cannot be read.
         #expect((4...5).contains(try probabilities(5, of: others).learned))
     }

@@ -60,6 +60,17 @@ import Testing
         }
     }
 
+    @Test("what helps against a collapse is said of the options that the model has")
+    func remedies() {
+        let gaussian = warnings(history { $0.rate = -1 }).first?.text ?? ""
+        #expect(gaussian.contains("carry 0") && !gaussian.contains("--likelihood"))
+        #expect(!gaussian.contains("--beta"))
+        var model = VAEConfiguration.tiny(likelihood: .bernoulli)
+        model.objective = ObjectiveConfiguration(.beta)
+        let other = warnings(history { $0.rate = 0 }, model: model).first?.text ?? ""
+        #expect(other.contains("a lower --beta, or --likelihood gaussian"))
+    }
+
     @Test("means that still vary little are no collapse while the latents carry nats")
     func slowMeans() { #expect(warnings(history { $0.activeUnitCount = 0 }).isEmpty) }
 

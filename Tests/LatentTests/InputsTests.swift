@@ -173,11 +173,36 @@ import Testing
         #expect(found.count == 3)
         #expect(
             found.map { FileManager.default.fileExists(atPath: $0.path) } == [false, false, false])
-        #expect(found[1].path == (folder / "m.ndjson") + ":2: names no path")
+        #expect(found[1].path == (folder / "m.ndjson") + ":2: is no JSON object")
         #expect(found[2].path == (folder / "m.ndjson") + ":3: names no path")
         let table = try items("m.csv", "label,path\nx,a.png\n\ny,\n")
         #expect(table.last?.path == (folder / "m.csv") + ":4: names no path")
         #expect(try items("header.csv", "path,label\n").isEmpty)
+    }
+
+    @Test(
+        "what is wrong with a line is said",
+        arguments: [
+            ("m.ndjson", "[1,2]\n", "1: is no JSON object"),
+            ("m.ndjson", "{\"path\":7}\n", "1: its path is no text"),
+            (
+                "m.ndjson", "{\"path\":\"a.png\",\"label\":{\"a\":1}}\n",
+                "1: its label is no text or number"
+            ),
+            ("m.csv", "path,label\n\"a.png,x\n", "2: a quote is not closed"),
+            ("m.csv", "path,path\na.png,b.png\n", "2: there are two columns path"),
+        ])
+    func flaws(name: String, text: String, flaw: String) throws {
+        #expect(try items(name, text).map(\.path) == [(folder / name) + ":" + flaw])
+        #expect(
+            try items(
+                "whole.ndjson", "{\"path\":\"a.png\",\"label\":3,\"split\":null,\"more\":[1]}\n"
+            )
+            .map(\.label) == ["3"])
+        #expect(
+            try items("whole.csv", "label,path\n\"a \"\"b\"\"\",a.png\n").map(\.label) == [
+                "a \"b\""
+            ])
     }
 
     @Test("a table whose first line names no path is refused", arguments: ["", "label\nx\n"])

@@ -116,7 +116,7 @@ import Torch
     func unknownName(name: String) throws {
         let error = try #require(throws: TorchError.self) { try Device(named: name) }
         #expect(error.code == .device)
-        #expect(error.description == "\(name) is not a device; name cpu, cuda, cuda:N or mps")
+        #expect(error.description == "\"\(name)\" is not a device; name cpu, cuda, cuda:N or mps")
     }
 
     @Test("a device that no machine has is not available", arguments: ["cuda:255", "cuda:127"])

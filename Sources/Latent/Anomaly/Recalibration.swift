@@ -17,6 +17,11 @@ public struct Recalibration: Sendable {
     /// Number of files.
     public var count: Int { hashes.count }
 
+    /// Whether the files are those that a model was trained on, whose scores are lower than others'.
+    public func isOfTrainingFiles(of record: ModelRecord) -> Bool {
+        record.training.dataFingerprint == ContentHash.fingerprint(ofWords: hashes.map(\.word))
+    }
+
     /// Takes the scores of a file, and of its group where it has one.
     ///
     /// - Returns: whether they count: those of the same content count once, since copies are not

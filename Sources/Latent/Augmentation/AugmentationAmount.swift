@@ -84,7 +84,7 @@ public enum AugmentationAmount: Sendable, Equatable {
                     .first ?? Self.firstEntry(of: rest)
             else {
                 throw LatentError(
-                    .usage, "--counts \(list): expected class=count, found \(rest)",
+                    .usage, "--counts \"\(list)\": expected class=count, found \"\(rest)\"",
                     hint: "write them as cat=100,dog=20, with 1 to \(limit) each")
             }
             counts.append((entry.name, entry.count))

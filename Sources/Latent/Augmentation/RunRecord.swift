@@ -140,6 +140,9 @@ public struct RunProgress: Sendable, Equatable {
     var byteCount = 0
     var manifestByteCount = 0
 
+    /// Whether the manifest ends in what is no whole line of this run.
+    public var isTorn: Bool { manifestByteCount > byteCount }
+
     /// Files that are there.
     public var fileCount: Int { counts.values.reduce(0, +) }
 

@@ -101,20 +101,20 @@ final class Manifest {
         while let line = reader.next() {
             lineNumber += 1
             guard !line.allSatisfy(\.isWhitespace) else { continue }
-            var values: [String: String] = [:]
-            if let header {
-                for (name, value) in zip(header, Self.fields(line)) where !value.isEmpty {
-                    values[name] = value
+            let values: [String: String]
+            let path: String
+            do throws(Flaw) {
+                if let header {
+                    values = try Self.values(line, header: header)
+                } else {
+                    values = try Self.values(line)
                 }
-            } else if let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)),
-                let fields = object as? [String: Any]
-            {
-                values = fields.compactMapValues {
-                    ($0 as? String) ?? ($0 as? NSNumber)?.stringValue
+                guard let named = values["path"] ?? values["file"] else {
+                    throw Flaw(text: "names no path")
                 }
-            }
-            guard let path = values["path"] ?? values["file"] else {
-                let place = "\(path):\(lineNumber): names no path"
+                path = named
+            } catch {
+                let place = "\(self.path):\(lineNumber): \(error.text)"
                 return Item(
                     path: place, relativePath: String(place.lastPathComponent), label: nil,
                     split: nil, attributes: attributeNames.map { _ in nil })
@@ -131,8 +131,48 @@ final class Manifest {
         return nil
     }
 
+    /// What is wrong with a line.
+    private struct Flaw: Error {
+        let text: String
+    }
+
+    /// The values of a line of CSV by column, without empty ones.
+    private static func values(
+        _ line: String, header: [String]
+    ) throws(Flaw) -> [String: String] {
+        var values: [String: String] = [:]
+        guard let fields = wholeFields(line) else { throw Flaw(text: "a quote is not closed") }
+        for (name, value) in zip(header, fields) where !value.isEmpty {
+            guard values[name] == nil || !["path", "file", "label", "split"].contains(name) else {
+                throw Flaw(text: "there are two columns \(name)")
+            }
+            values[name] = value
+        }
+        return values
+    }
+
+    /// The values of a line of JSON by key; those of other keys that are no text or number are left out.
+    private static func values(_ line: String) throws(Flaw) -> [String: String] {
+        guard
+            let fields = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+        else { throw Flaw(text: "is no JSON object") }
+        for key in ["path", "file"] where fields[key] != nil && !(fields[key] is String) {
+            throw Flaw(text: "its \(key) is no text")
+        }
+        for key in ["label", "split"] {
+            guard let value = fields[key], !(value is NSNull) else { continue }
+            guard value is String || value is NSNumber else {
+                throw Flaw(text: "its \(key) is no text or number")
+            }
+        }
+        return fields.compactMapValues { ($0 as? String) ?? ($0 as? NSNumber)?.stringValue }
+    }
+
     /// The fields of a CSV line (RFC 4180, without line breaks inside quotes).
-    static func fields(_ line: String) -> [String] {
+    static func fields(_ line: String) -> [String] { wholeFields(line) ?? [line] }
+
+    /// The fields of a CSV line; nil where a quote is not closed in it.
+    private static func wholeFields(_ line: String) -> [String]? {
         var fields: [String] = []
         var field = ""
         var isQuoted = false
@@ -162,6 +202,6 @@ final class Manifest {
             default: field.append(character)
             }
         }
-        return fields + [field]
+        return isQuoted && !wasQuote ? nil : fields + [field]
     }
 }

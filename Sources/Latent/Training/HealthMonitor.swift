@@ -50,11 +50,14 @@ struct HealthMonitor {
         if isWarm, model.objective.kind != .ae,
             rate < 0.1 || (last.activeUnitCount == 0 && rate < 1)
         {
+            let takesBeta = model.objective.kind == .beta && model.objective.capacity == nil
+            let isGaussian = model.likelihood == .gaussian
             say(
                 .collapse,
-                "posterior collapse: the latents carry \(Self.text(rate)) nats, so every "
-                    + "reconstruction is the same; use a longer --kl-warmup, --free-nats 2, a lower "
-                    + "--beta, or --likelihood gaussian")
+                "posterior collapse: the latents carry \(Self.text(max(0, rate))) nats, so every "
+                    + "reconstruction is the same; use a longer --kl-warmup, or --free-nats 2"
+                    + (takesBeta ? ", or a lower --beta" : "")
+                    + (isGaussian ? "" : ", or --likelihood gaussian"))
         }
         if let heldOut = last.heldOutLoss, let best = history.compactMap(\.heldOutLoss).min(),
             isWarm
