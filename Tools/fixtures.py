@@ -102,6 +102,20 @@ def make_shapes(folder):
     )
 
 
+def make_fresh_shapes(folder):
+    for name in SHAPES:
+        for index in range(40):
+            write(
+                folder / name / f"{index:03}.png",
+                grey_png(shape(name, generator("fresh shapes", name, index))),
+            )
+    write(
+        folder / "README.md",
+        "# Fresh shapes\n\nAs many as in `../shapes` and of the same kind, to calibrate on: a threshold has to come from\n"
+        "files that training has not seen. Made by `Tools/fixtures.py`.\n",
+    )
+
+
 def write_inbox_labels(folder, kind):
     """A manifest that says which files were planted, for `latent evaluate detection`."""
     names = sorted(path.name for path in folder.iterdir() if path.suffix == f".{kind}")
@@ -394,6 +408,7 @@ def make_broken(folder):
 
 FOLDERS = {
     "images/shapes": make_shapes,
+    "images/fresh": make_fresh_shapes,
     "images/inbox": make_image_inbox,
     "images/formats": make_image_formats,
     "audio/sounds": make_sounds,
