@@ -105,7 +105,8 @@ extension Drift {
     var sentence: String {
         "drift of \(fileCount) files from \(calibrationCount): Kolmogorov-Smirnov "
             + "\(format(kolmogorovSmirnov, digits: 3)) (p \(format(pValue, digits: 3))), "
-            + "stability index \(format(stabilityIndex, digits: 3))"
+            + "stability index \(format(stabilityIndex, digits: 3)); "
+            + (pValue < 0.01 ? "the scores have moved" : "no more than by chance")
     }
 }
 

@@ -29,7 +29,8 @@ public enum FileBytes {
                 hint: number == EACCES
                     ? "check its permissions"
                     : isMissing && path.contains("\u{FFFD}")
-                        ? "names must be UTF-8: rename it" : nil, path: path)
+                        ? "names must be UTF-8: rename it" : isMissing ? "check the path" : nil,
+                path: path)
         }
         defer { close(descriptor) }
 

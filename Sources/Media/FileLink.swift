@@ -16,7 +16,8 @@ public enum FileLink {
         from source: String, to path: String, overwrite: Bool
     ) throws(MediaError) {
         guard let resolved = realpath(source, nil) else {
-            throw MediaError(.notFound, "there is no such file", path: source)
+            throw MediaError(
+                .notFound, "there is no such file", hint: "check the path", path: source)
         }
         defer { free(resolved) }
         let temporary = FileBytes.temporaryName(beside: path)

@@ -70,7 +70,7 @@ public struct Safetensors: Sendable, Equatable {
         guard length > 0, bytes[8] == UInt8(ascii: "{"),
             let json = try? JSONSerialization.jsonObject(with: Data(bytes[8..<dataStart])),
             var header = json as? [String: Any]
-        else { throw Self.malformed("the header is not JSON") }
+        else { throw Self.malformed("the header is no JSON object") }
 
         let rawMetadata = header.removeValue(forKey: "__metadata__") ?? [String: String]()
         guard let metadata = rawMetadata as? [String: String] else {

@@ -33,6 +33,10 @@ struct CalibrateTests {
         #expect(run.errors.contains("wrote \(folder / "new")"))
         #expect(run.errors.contains("drift of 120 files from 24"))
         #expect(run.errors.contains("trained on these very files"))
+        let p = try #require(
+            run.errors.firstMatch(of: /\(p ([0-9.e-]+)\)/).flatMap { Double($0.1) })
+        #expect(
+            run.errors.contains(p < 0.01 ? "; the scores have moved" : "; no more than by chance"))
         let fresh = try calibrate([Fixtures.path("images/fresh")])
         #expect(fresh.status == 0 && !fresh.errors.contains("very files"), "\(fresh.errors)")
         let rates = try run.lines.map { try object($0)["rate"] as? Double }
