@@ -88,13 +88,17 @@ def shape(name, random):
 SHAPES = ["disc", "square", "triangle"]
 
 
-def make_shapes(folder):
+def write_classes(folder, stream):
     for name in SHAPES:
         for index in range(40):
             write(
                 folder / name / f"{index:03}.png",
-                grey_png(shape(name, generator("shapes", name, index))),
+                grey_png(shape(name, generator(stream, name, index))),
             )
+
+
+def make_shapes(folder):
+    write_classes(folder, "shapes")
     write(
         folder / "README.md",
         "# Shapes\n\nDiscs, squares and triangles, 40 each, of random place, size, turn and brightness with a\n"
@@ -103,12 +107,7 @@ def make_shapes(folder):
 
 
 def make_fresh_shapes(folder):
-    for name in SHAPES:
-        for index in range(40):
-            write(
-                folder / name / f"{index:03}.png",
-                grey_png(shape(name, generator("fresh shapes", name, index))),
-            )
+    write_classes(folder, "fresh shapes")
     write(
         folder / "README.md",
         "# Fresh shapes\n\nAs many as in `../shapes` and of the same kind, to calibrate on: a threshold has to come from\n"

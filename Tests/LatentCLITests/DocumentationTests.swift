@@ -6,10 +6,6 @@ import Testing
 struct DocumentationTests {
     private static let root = Fixtures.packageRoot
 
-    private static func text(_ page: String) throws -> String {
-        try String(contentsOf: root.appendingPathComponent(page), encoding: .utf8)
-    }
-
     private static let pages = Result {
         try FileManager.default.contentsOfDirectory(
             atPath: root.appendingPathComponent("Documentation").path
@@ -19,7 +15,8 @@ struct DocumentationTests {
     /// The names that headings of a page are linked by: small letters and digits, hyphens for spaces.
     private static func anchors(_ page: String) throws -> Set<String> {
         Set(
-            try text(page).split(separator: "\n").filter { $0.hasPrefix("#") }.map { line in
+            try Fixtures.page(page).split(separator: "\n").filter { $0.hasPrefix("#") }.map {
+                line in
                 String(
                     line.drop { $0 == "#" }.dropFirst().lowercased().compactMap { character in
                         character == " "
@@ -35,7 +32,7 @@ struct DocumentationTests {
         var count = 0
         for page in try Self.pages.get() {
             let folder = page.hasPrefix("Documentation/") ? "Documentation/" : ""
-            for match in try Self.text(page).matches(of: /\]\(([^)\s]*)\)/) {
+            for match in try Fixtures.page(page).matches(of: /\]\(([^)\s]*)\)/) {
                 let parts = match.1.split(separator: "#", omittingEmptySubsequences: false)
                 let target =
                     parts[0].isEmpty
@@ -67,9 +64,7 @@ struct DocumentationTests {
         }
         var count = 0
         for page in try Self.pages.get() {
-            let blocks = try Self.text(page).components(separatedBy: "```").filter {
-                $0.hasPrefix("sh\n")
-            }
+            let blocks = try Fixtures.shellBlocks(of: page)
             for line in blocks.joined().replacing("\\\n", with: " ").split(separator: "\n") {
                 guard let start = line.firstRange(of: "latent ")?.upperBound else { continue }
                 let command = line[start...].prefix { !"|>;".contains($0) }

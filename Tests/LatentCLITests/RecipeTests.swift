@@ -57,12 +57,9 @@ struct RecipeTests {
 
     /// The block of shell in the README that has a text.
     private func recipe(_ text: String) throws -> String {
-        let readme = try String(
-            contentsOf: Fixtures.packageRoot.appendingPathComponent("README.md"), encoding: .utf8)
-        let blocks = readme.components(separatedBy: "```").filter { $0.hasPrefix("sh\n") }
-        let found = blocks.filter { $0.contains(text) }
+        let found = try Fixtures.shellBlocks(of: "README.md").filter { $0.contains(text) }
         #expect(found.count == 1)
-        return String(try #require(found.first).dropFirst(3))
+        return try #require(found.first)
     }
 
     /// Runs a script in the folder, which finds the programs first and files to copy as `$inbox`.

@@ -17,9 +17,11 @@ public struct Recalibration: Sendable {
     /// Number of files.
     public var count: Int { hashes.count }
 
+    private var fingerprint: String { ContentHash.fingerprint(ofWords: hashes.map(\.word)) }
+
     /// Whether the files are those that a model was trained on, whose scores are lower than others'.
     public func isOfTrainingFiles(of record: ModelRecord) -> Bool {
-        record.training.dataFingerprint == ContentHash.fingerprint(ofWords: hashes.map(\.word))
+        record.training.dataFingerprint == fingerprint
     }
 
     /// Takes the scores of a file, and of its group where it has one.
@@ -142,7 +144,7 @@ public struct Recalibration: Sendable {
     public func drift(from record: ModelRecord) -> Drift? {
         let kind = record.scoreKind
         var drift = Drift(of: scores[kind] ?? [], against: record.calibration, kind: kind)
-        drift?.dataFingerprint = ContentHash.fingerprint(ofWords: hashes.map(\.word))
+        drift?.dataFingerprint = fingerprint
         return drift
     }
 }

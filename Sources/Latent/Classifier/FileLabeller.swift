@@ -216,38 +216,24 @@ public final class FileLabeller {
     ) throws {
         let reader = try view.reader(items, threadCount: workerCount)
         var seen = realWords
-        var waiting: [(item: Item, isCopy: Bool, failure: ItemFailed?)] = []
-        var maps = SmallMaps(shape: view.shape)
-        func flush() throws {
-            var next = try Self.verdicts(of: maps, by: members, labels: labels).makeIterator()
-            for (item, isCopy, failure) in waiting {
-                if let failure {
-                    try emit(item, .failure(failure))
-                } else if var verdict = next.next() {
-                    verdict.isCopy = isCopy
-                    try emit(item, .success(verdict))
+        try reader.forEachGroup(of: Self.groupSize, pause: pause) { group in
+            var maps = SmallMaps(shape: view.shape)
+            for read in group {
+                if let content = try? read.content.get() {
+                    maps.append(try view.map(of: content.views[0]))
                 }
             }
-            waiting = []
-            maps = SmallMaps(shape: view.shape)
-        }
-        var isAtEnd = false
-        while !isAtEnd {
-            switch reader.next(within: waiting.isEmpty ? nil : pause) {
-            case .result(let read):
+            var next = try Self.verdicts(of: maps, by: members, labels: labels).makeIterator()
+            for read in group {
                 switch read.content {
                 case .success(let content):
-                    maps.append(try view.map(of: content.views[0]))
-                    let isCopy = !seen.insert(content.views[0].hash.word).inserted
-                    waiting.append((read.item, isCopy, nil))
-                case .failure(let failed): waiting.append((read.item, false, failed))
+                    guard var verdict = next.next() else { continue }
+                    verdict.isCopy = !seen.insert(content.views[0].hash.word).inserted
+                    try emit(read.item, .success(verdict))
+                case .failure(let failed): try emit(read.item, .failure(failed))
                 }
-                if waiting.count == Self.groupSize { try flush() }
-            case .pause: try flush()
-            case .end: isAtEnd = true
             }
         }
-        try flush()
     }
 
     private static let groupSize = 64

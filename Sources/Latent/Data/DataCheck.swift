@@ -51,8 +51,6 @@ public final class DataCheck {
         /// Length of all recordings together, in seconds.
         public fileprivate(set) var totalSeconds = 0.0
 
-        /// Files that can be read.
-
         fileprivate mutating func add(_ file: CheckedFile) {
             let item = file.surveyed
             byteCount += file.byteCount

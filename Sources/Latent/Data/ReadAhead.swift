@@ -135,6 +135,27 @@ final class ReadAhead<Job: Sendable, Result: Sendable> {
         }
     }
 
+    /// Hands on the results in order, in groups of a number; of fewer at the end, and where no further job
+    /// comes within so many seconds.
+    func forEachGroup(
+        of count: Int, pause seconds: Double?, _ body: ([Result]) throws -> Void
+    ) throws {
+        var group: [Result] = []
+        var isAtEnd = false
+        while !isAtEnd {
+            switch next(within: group.isEmpty ? nil : seconds) {
+            case .result(let result):
+                group.append(result)
+                guard group.count == count else { continue }
+            case .pause: break
+            case .end: isAtEnd = true
+            }
+            guard !group.isEmpty else { continue }
+            try body(group)
+            group = []
+        }
+    }
+
     deinit {
         shared.condition.lock()
         shared.isCancelled = true

@@ -74,9 +74,8 @@ public final class FileJudging {
                 return (item, .failure(ItemFailed(ItemError(error))))
             }
         }
-        var group: [Read] = []
         var accepted: [Fingerprint] = []
-        func flush() throws {
+        try reader.forEachGroup(of: Augmenter.groupSize, pause: pause) { group in
             let candidates = group.compactMap { try? $0.candidate.get() }
             let judgements = try judge.judge(candidates, beside: accepted)
             for (candidate, judgement) in zip(candidates, judgements)
@@ -90,18 +89,6 @@ public final class FileJudging {
                 case .failure(let failed): try emit(read.item, .failure(failed))
                 }
             }
-            group = []
         }
-        var isAtEnd = false
-        while !isAtEnd {
-            switch reader.next(within: group.isEmpty ? nil : pause) {
-            case .result(let read):
-                group.append(read)
-                if group.count == Augmenter.groupSize { try flush() }
-            case .pause: try flush()
-            case .end: isAtEnd = true
-            }
-        }
-        try flush()
     }
 }
