@@ -16,6 +16,19 @@ std::optional<at::Tensor> optional(const LTTensor *tensor) {
 
 /// What has no more channels is taken for an image, not for what stands between layers.
 constexpr int64_t image_channels = 4;
+
+/// Weights as a layer of float32 reads them on the processor: channels side by side.
+///
+/// oneDNN gives channels side by side, which libtorch brings back into planes for the next layer unless its
+/// weights say that it reads them so. Of one channel both orders are the same but for the strides that say so.
+at::Tensor by_channel(const at::Tensor &x, const at::Tensor &weight) {
+    if (!x.is_cpu() || x.scalar_type() != at::kFloat) {
+        return weight;
+    }
+    return weight.size(1) > 1
+               ? weight.contiguous(at::MemoryFormat::ChannelsLast)
+               : weight.clone(at::MemoryFormat::ChannelsLast);
+}
 }  // namespace
 
 #define UNARY(Name, expression)                                   \
@@ -176,7 +189,8 @@ LTStatus LTConv2d(const LTTensor *x, const LTTensor *weight, const LTTensor *bia
             return lt::product_convolution(x->value, weight->value, optional(bias), stride, padding,
                                            false, rectified);
         }
-        auto y = at::conv2d(x->value, weight->value, optional(bias), stride, padding);
+        auto y = at::conv2d(x->value, by_channel(x->value, weight->value), optional(bias), stride,
+                            padding);
         return rectified ? at::relu_(y) : y;
     });
 }
@@ -188,13 +202,9 @@ LTStatus LTConvTranspose2d(const LTTensor *x, const LTTensor *weight, const LTTe
             return lt::product_convolution(x->value, weight->value, optional(bias), stride, padding,
                                            true, rectified);
         }
-        // oneDNN gives channels side by side, which libtorch brings back into planes for the next layer
-        // unless its weights say that it reads them so. Of few channels it is an image, read by rows.
-        bool is_by_channel = x->value.is_cpu() && x->value.scalar_type() == at::kFloat;
         auto y = at::conv_transpose2d(
-            x->value,
-            is_by_channel ? weight->value.contiguous(at::MemoryFormat::ChannelsLast) : weight->value,
-            optional(bias), stride, padding);
+            x->value, by_channel(x->value, weight->value), optional(bias), stride, padding);
+        // Of few channels it is an image, read by rows.
         y = y.size(1) <= image_channels ? y.contiguous() : y;
         return rectified ? at::relu_(y) : y;
     });
