@@ -173,6 +173,40 @@ struct FrameContrastTests {
         #expect(loud.count == 1 && loud.first.map { abs($0.start - 0.395) < 1e-9 } == true)
     }
 
+    @Test("a run ends where the recording turns into what a normal one may be as a whole")
+    func turned() throws {
+        // Normal recordings of 50 frames whose ln v is up to 2 throughout: at level 2 that is 2 · (2 - 1)
+        // nats a frame.
+        var calibration = try calibration([])
+        for index in 1...99 {
+            calibration.add(
+                map(of: [Float](repeating: exp(Float(index) / 49.5), count: 50), contrast: nil))
+        }
+        let runs = try #require(calibration.runs)
+        let price = try #require(runs.price(share: 0.01))
+        #expect(abs((runs.rates?.nats.last ?? 0) - 2) < 1e-5)
+        #expect(abs(price - 100) < 1e-3)
+        func segments(_ row: [Float], _ contrast: ContrastingStretch?) throws -> [[Int]] {
+            try calibration.segments(
+                of: map(of: row.map { exp($0) }, contrast: contrast), share: 0.02
+            )
+            .map { [Int(($0.start * 100).rounded(.up)), Int(($0.end * 100).rounded(.up))] }
+        }
+        // Usual beside strange, of which one run is made as a change of level has its price.
+        let row = [Float](repeating: 1.9, count: 40) + [Float](repeating: 3.2, count: 30)
+        let stretch = ContrastingStretch(frames: 40..<70, nats: 500)
+        #expect(try segments(row, nil) == [[0, 69]])
+        #expect(try segments(row, stretch) == [[40, 69]])
+        // No more of a contrast than normal recordings have.
+        #expect(try segments(row, ContrastingStretch(frames: 40..<70, nats: 0)) == [[0, 69]])
+        // Frame by frame it is farther off than normal recordings are: it stays, though short.
+        let tail = [Float](repeating: 3.2, count: 60) + [Float](repeating: 2.4, count: 10)
+        #expect(try segments(tail, ContrastingStretch(frames: 0..<60, nats: 500)) == [[0, 69]])
+        // Of a run no part of which is enough by itself all of it stays.
+        let even = [Float](repeating: 1.9, count: 100)
+        #expect(try segments(even, ContrastingStretch(frames: 0..<50, nats: 500)) == [[0, 99]])
+    }
+
     @Test("beyond what there are recordings for, a Pareto tail says it")
     func tail() throws {
         let few = NormalEvidence([1, 2, 3, 4])

@@ -21,6 +21,8 @@ public struct NormalRuns: Codable, Sendable, Equatable {
     public let deviation: Double
     /// Nats of the strongest run of each normal recording.
     private(set) var evidence = NormalEvidence()
+    /// The same, divided by the frames of the recording; nil in models of before.
+    private(set) var rates: NormalEvidence? = NormalEvidence()
 
     /// μ, in units of s.
     static let levels: [Double] = [1, 2, 4, 8, 16]
@@ -42,16 +44,22 @@ public struct NormalRuns: Codable, Sendable, Equatable {
     var emptied: NormalRuns {
         var copy = self
         copy.evidence = NormalEvidence()
+        copy.rates = NormalEvidence()
         return copy
     }
 
     /// Takes the curve of a normal recording.
-    mutating func add(_ curve: some Collection<Float>) { evidence.add(strongest(in: curve)) }
+    mutating func add(_ curve: some Collection<Float>) {
+        let nats = strongest(in: curve)
+        evidence.add(nats)
+        rates?.add(nats / Double(max(1, curve.count)))
+    }
 
     /// Adds the recordings of another of the same level; those of another level are not comparable.
     mutating func add(_ other: NormalRuns) {
         guard other.middle == middle, other.deviation == deviation else { return }
         evidence.add(other.evidence)
+        if let others = other.rates { rates?.add(others) }
     }
 
     func validate() throws(LatentError) {
@@ -59,6 +67,7 @@ public struct NormalRuns: Codable, Sendable, Equatable {
             throw LatentError(.model, "the model's record has levels of frames that cannot be")
         }
         try evidence.validate(of: "runs of frames")
+        try rates?.validate(of: "rates of runs of frames")
     }
 
     // MARK: Evidence

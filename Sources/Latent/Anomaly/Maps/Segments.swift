@@ -15,12 +15,15 @@ public struct Segment: Sendable, Equatable {
 /// By what a stretch of a recording is a segment.
 ///
 /// First by its frames, ``NormalRuns``; where none of them stand out, by being unlike the rest of its own
-/// recording, ``FrameContrast``. Each rule has half of the false alarms.
+/// recording, ``FrameContrast``. Each rule has half of the false alarms. Where both speak, the second
+/// tells where a run ends, see ``standing(_:in:_:)``.
 struct SegmentRule {
     private let runs: NormalRuns
     private let contrasts: NormalEvidence?
     private let price: Double
     private let contrastPrice: Double
+    /// Nats a frame; in models of before every part has more.
+    private let ratePrice: Double
     /// Whether the share is beyond what so many normal recordings can say.
     let isExtrapolated: Bool
     /// Normal recordings of the calibration.
@@ -36,6 +39,7 @@ struct SegmentRule {
         self.runs = runs
         self.price = price
         contrastPrice = contrasts?.price(share: own, tail: .logarithm) ?? .infinity
+        ratePrice = runs.rates?.price(share: own, tail: .root) ?? -.infinity
         isExtrapolated = runs.evidence.isExtrapolated(own)
         recordingCount = runs.evidence.nats.count
         leastCount = Calibration.neededCount(rate: own)
@@ -46,7 +50,9 @@ struct SegmentRule {
         func either(_ pValue: Double?) -> Double? {
             pValue.map { contrasts == nil ? $0 : min(1, 2 * $0) }
         }
-        let found = runs.runs(in: curve, price: price)
+        let found = runs.runs(in: curve, price: price).flatMap {
+            standing($0, in: curve, map.contrast)
+        }
         guard found.isEmpty else {
             return found.map { range in
                 (range, either(runs.evidence.pValue(of: runs.strongest(in: curve[range]))))
@@ -55,6 +61,31 @@ struct SegmentRule {
         guard let contrast = map.contrast, contrast.nats > contrastPrice else { return [] }
         let pValue = either(contrasts?.pValue(of: contrast.nats))
         return Self.stranger(contrast.frames, in: curve).map { ($0, pValue) }
+    }
+
+    /// What is left of a run without parts that are unlike the rest, and would be no run in a recording of their
+    /// own.
+    ///
+    /// Recordings differ as a whole, so that one of which nothing stands out may yet add to the run of a strange
+    /// stretch beside it. A recording's contrast tells where the one begins and the other ends. As parts are
+    /// short, they are compared by their nats a frame. What is left has to be strong enough by itself.
+    private func standing(
+        _ run: Range<Int>, in curve: [Float], _ contrast: ContrastingStretch?
+    ) -> [Range<Int>] {
+        guard let contrast, contrast.nats > contrastPrice else { return [run] }
+        let edges = [contrast.frames.lowerBound, contrast.frames.upperBound].filter {
+            run.lowerBound < $0 && $0 < run.upperBound
+        }
+        var kept: [Range<Int>] = []
+        for (start, end) in zip([run.lowerBound] + edges, edges + [run.upperBound]) {
+            let part = curve[start..<end]
+            let nats = runs.strongest(in: part)
+            guard nats > price || nats / Double(part.count) > ratePrice else { continue }
+            let isNext = kept.last?.upperBound == start
+            kept.append((isNext ? kept.removeLast().lowerBound : start)..<end)
+        }
+        let strong = kept.filter { runs.strongest(in: curve[$0]) > price }
+        return strong.isEmpty ? [run] : strong
     }
 
     /// A stretch, or the rest where that is farther from what is usual: a contrast is the same of both.
