@@ -140,11 +140,27 @@ public struct TrainingRun {
     }
 
     private func fit(_ prepared: Prepared, survey: Survey, domain: Domain) throws -> ModelFile? {
-        let (plan, split, jobs) = (prepared.plan, prepared.split, prepared.jobs)
-        let labels = prepared.labels
-        let fingerprint = Self.fingerprint(survey)
         let team = environment.group.map(Team.init) ?? .alone
-        try checkTeam(team, model: plan.primary.model)
+        try checkTeam(team, model: prepared.plan.primary.model)
+        let fingerprint = Self.fingerprint(survey)
+        let outcomes = try networks(
+            of: prepared.jobs, fingerprint: fingerprint, team: team, domain: domain)
+        guard team.rank == 0 else { return nil }
+        let file = try modelFile(
+            of: outcomes, prepared, survey: survey, fingerprint: fingerprint)
+        try file.write(to: environment.output, overwrite: environment.overwrites)
+        for index in outcomes.joined().enumerated().map(\.offset) {
+            try? FileManager.default.removeItem(
+                atPath: environment.checkpointPath(ofNetwork: index))
+        }
+        try complain(of: outcomes, scoreKind: file.record.scoreKind)
+        return file
+    }
+
+    /// Fits the networks: of each view, its members.
+    private func networks(
+        of jobs: [ViewJob], fingerprint: String, team: Team, domain: Domain
+    ) throws -> [[Trainer.Outcome]] {
         let memberCount = request.memberCount
         var outcomes = [[Trainer.Outcome]](repeating: [], count: jobs.count)
         var hasToldOfCache = false
@@ -168,91 +184,27 @@ public struct TrainingRun {
                     hasToldOfCache = true
                 })
         }
-        guard team.rank == 0 else { return nil }
+        return outcomes
+    }
 
-        let builder = DetectorBuilder(
-            request: request, readerCount: environment.readerCount,
-            onCalibrating: { onEvent(.calibrating(itemCount: $0)) })
-        let precision = try VAE.chooseScoringPrecision(
-            of: zip(jobs, outcomes).flatMap { job, outcomes in
-                outcomes.map { ($0.model, job.heldOut) }
-            }, trainingPrecision: jobs[0].configuration.precision, seed: request.seed)
-        let detector = try builder.detector(
-            of: zip(jobs, outcomes).map { job, outcomes in
-                try builder.view(
-                    outcomes.map(\.model), plan: job.plan, training: job.training,
-                    heldOut: job.heldOut, purpose: plan.purpose)
-            }, purpose: plan.purpose, heldOut: split.heldOut)
-        let lacksMixture =
-            request.scoreKind == .mixture && !detector.views[0].fitted.has(.mixture)
-        let kind =
-            (lacksMixture ? nil : request.scoreKind)
-            ?? (detector.ensemble == nil ? .reconstructionProbability : .ensemble)
-        let calibration = try builder.calibration(
-            of: detector, on: split.calibration, requested: [kind])
-        let first = outcomes[0][0]
-        var record = ModelRecord(
-            configuration: plan.primary.model, preprocessing: plan.primary.preprocessing,
-            aggregate: plan.primary.aggregate,
-            furtherViews: plan.views.dropFirst().map {
-                ModelRecord.View(
-                    configuration: $0.model, preprocessing: $0.preprocessing,
-                    aggregate: $0.aggregate)
-            }, labels: labels, outputSize: nil, outputBitDepth: nil, outputReferenceLevel: nil,
-            training: .init(
-                configuration: jobs[0].configuration, trainingItemCount: split.training.count,
-                heldOutItemCount: split.heldOut.count,
-                calibrationItemCount: split.calibration.count,
-                unreadableItemCount: survey.failures.count, dataFingerprint: fingerprint,
-                bestEpoch: first.bestEpoch, epochs: first.history),
-            purpose: plan.purpose,
-            scoreKind: kind, ensemble: detector.ensemble, calibration: calibration,
-            drawCount: request.drawCount, regretStepCount: request.regretStepCount,
-            writtenBy: "latent \(LatentVersion.current), libtorch \(Runtime.libtorchVersion)")
-        if precision != .float32 { record.scoringPrecision = precision }
-        if memberCount > 1 { record.memberCount = memberCount }
-        if plan.purpose == .detection {
-            record.maps = try MapCalibration(
-                of: detector.views, scaleItems: split.heldOut.map(\.item),
-                items: split.calibration.map(\.item))
-        }
-        try describeOutput(
-            &record, survey: survey, plan: plan.primary, training: split.training)
-        let groups = LatentDensity.groups(of: record)
-        let drawsLatents = plan.purpose == .augmentation || request.flowStepCount > 0
-        let latents =
-            drawsLatents
-            ? try LabelledPosteriors(
-                of: jobs[0].training, by: first.model, precision: jobs[0].configuration.precision,
-                labels: groups) : nil
-        let density =
-            plan.purpose == .augmentation ? density(of: latents, groups: groups) : nil
-        let flow = try flow(
-            of: latents, model: first.model, job: jobs[0], density: density, groups: groups)
-        let file = try ModelFile(
-            record: record, networks: detector.views.map(\.members), density: density, flow: flow,
-            deformations: try deformations(survey, plan: plan))
-        try file.write(to: environment.output, overwrite: environment.overwrites)
-        for index in 0..<jobs.count * memberCount {
-            try? FileManager.default.removeItem(
-                atPath: environment.checkpointPath(ofNetwork: index))
-        }
-        if lacksMixture {
+    /// Says of a model that was written what it is not as it was asked for.
+    private func complain(
+        of outcomes: [[Trainer.Outcome]], scoreKind: ScoreKind
+    ) throws(LatentError) {
+        if request.scoreKind == .mixture, scoreKind != .mixture {
             throw LatentError(
                 .usage,
                 "one network rebuilds these files better than a mixture of them does; the model was "
-                    + "saved to \(environment.output) with the score \(kind.rawValue)",
+                    + "saved to \(environment.output) with the score \(scoreKind.rawValue)",
                 hint: "use that, or another --score")
         }
-        if let outcome = outcomes.joined().first(where: { $0.failure != nil }),
-            let failure = outcome.failure
-        {
+        for outcome in outcomes.joined() {
+            guard let failure = outcome.failure else { continue }
             throw LatentError(
                 failure.code,
                 failure.message + "; the model of epoch \(outcome.bestEpoch) was saved to "
                     + environment.output, hint: failure.hint)
         }
-        return file
     }
 
     private func fit(

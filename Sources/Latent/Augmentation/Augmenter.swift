@@ -160,41 +160,6 @@ public final class Augmenter {
         labelling = try Labelling(nil, assignments: configuration.assignments, fitted: nil)
     }
 
-    struct Prepared: Sendable {
-        /// Its place among all.
-        let slot: Int
-        /// Which of the slot's draws it is, from 0.
-        let attempt: Int
-        let draw: ParentSchedule.Draw
-        /// Of each parent; none where the only one is not encoded.
-        let windows: [ItemWindows]
-        let real: RealFile?
-        /// Codes of each parent's labels, and those to decode with.
-        let parentCodes: [[Int]]
-        let codes: [Int]
-
-        var byteCount: Int {
-            windows.reduce(real?.byteCount ?? 0) { $0 + $1.byteCount }
-        }
-
-        /// What there is to render where nothing is decoded.
-        var untouched: Renderer.Job {
-            Renderer.Job(
-                slot: slot, draw: draw, parents: windows, windows: [], real: real, mix: nil,
-                codes: codes)
-        }
-    }
-
-    /// What became of an item that is to be made.
-    private struct Attempt: Sendable {
-        /// Its place among all.
-        let slot: Int
-        /// Nil when no draw has parents that can be read.
-        var prepared: Prepared?
-        /// Parents that cannot be read, of the draws before.
-        var failures: [ItemFailure] = []
-    }
-
     /// Latents are decoded for this many items at once; no batch has items of two such groups, so
     /// that their bytes do not depend on what else is made.
     public static let groupSize = 64
@@ -233,61 +198,24 @@ public final class Augmenter {
         onFailure: (ItemFailure) throws -> Void, onRemark: (String) -> Void = { _ in },
         emit: (SyntheticItem) throws -> Void
     ) throws {
-        let labelling = labelling
-        let reading = reading
-        let gate = LargeFileGate()
         let shard = configuration.shard
         let workerCount = configuration.workerCount
         var failedPaths: Set<String> = []
         func report(_ failure: ItemFailure) throws {
             if failedPaths.insert(failure.item.path).inserted { try onFailure(failure) }
         }
-        let neighbours = try neighbours(of: plan, onFailure: report)
+        let reader = DrawReader(
+            plan: plan, neighbours: try neighbours(of: plan, onFailure: report),
+            labelling: labelling, reading: reading, seed: configuration.seed)
         let move = try move(for: plan, onFailure: report, onRemark: onRemark)
-        /// The first of a slot's draws, from one of them on, whose parents can be read.
-        let prepare = { @Sendable [seed = configuration.seed] (index: Int, start: Int) -> Attempt in
-            var attempt = Attempt(slot: index)
-            let slot = plan.slot(index)
-            // Those of its class, and all that there are twice.
-            let limit =
-                max(start, AugmentationPlan.classAttemptLimit) + 2
-                * max(1, slot.group.parents.count)
-            for number in start..<limit {
-                let drawn = plan.draw(number, of: slot)
-                guard let draw = neighbours.map({ $0.joined(drawn, seed: seed) }) ?? drawn else {
-                    continue
-                }
-                do throws(ItemFailure) {
-                    attempt.prepared = try Self.prepare(
-                        draw, attempt: number, of: slot, labelling: labelling, reading: reading,
-                        gate: gate)
-                    break
-                } catch {
-                    attempt.failures.append(error)
-                }
-            }
-            return attempt
-        }
         // A group is decoded from its first item on, whatever of it is there.
         let begun = skipped / Self.groupSize * Self.groupSize
-        let reader = ReadAhead(
+        let attempts = ReadAhead(
             (begun..<max(begun, plan.slotCount(of: shard))).lazy
                 .map { shard?.place(ofItem: $0) ?? $0 }.makeIterator(),
             threadCount: workerCount, capacity: Self.groupSize,
             byteCount: { $0.prepared?.byteCount ?? 0 }
-        ) { prepare($0, 0) }
-        func checked(_ attempt: Attempt) throws -> Prepared {
-            for failure in attempt.failures { try report(failure) }
-            guard let prepared = attempt.prepared else {
-                let count = plan.slot(attempt.slot).group.parents.count
-                throw LatentError(
-                    .data,
-                    count == 1
-                        ? "the only parent cannot be read"
-                        : "none of the \(count) parents can be read", hint: "name other files")
-            }
-            return prepared
-        }
+        ) { reader.attempt($0, from: 0) }
         let judge = try source.flatMap { source in
             configuration.filters.isEmpty
                 ? nil
@@ -318,17 +246,19 @@ public final class Augmenter {
             for (slot, item) in try passing(
                 chunk, move: move, judge: judge, renderer: renderer,
                 next: { making in
-                    let reading = ReadAhead(
+                    let attempts = ReadAhead(
                         making.makeIterator(), threadCount: workerCount, capacity: Self.groupSize
-                    ) { prepare($0.slot, $0.attempt + 1) }
+                    ) { reader.attempt($0.slot, from: $0.attempt + 1) }
                     var prepared: [Prepared] = []
-                    while let attempt = reading.next() { prepared.append(try checked(attempt)) }
+                    while let attempt = attempts.next() {
+                        prepared.append(try reader.prepared(attempt, onFailure: report))
+                    }
                     return prepared
                 })
             where slot >= first { try emit(item) }
         }
-        while let attempt = reader.next() {
-            let prepared = try checked(attempt)
+        while let attempt = attempts.next() {
+            let prepared = try reader.prepared(attempt, onFailure: report)
             if attempt.slot / Self.groupSize != group || chunkBytes >= Self.chunkByteLimit {
                 try flush()
                 group = attempt.slot / Self.groupSize
@@ -351,32 +281,5 @@ public final class Augmenter {
             count: configuration.neighbourCount ?? usual, by: source.model,
             source.file.record.preprocessing, labelling: labelling,
             workerCount: configuration.workerCount, onFailure: onFailure)
-    }
-
-    /// Reads the parents of a draw.
-    private static func prepare(
-        _ draw: ParentSchedule.Draw, attempt: Int, of slot: AugmentationPlan.Slot,
-        labelling: Labelling, reading: ParentReading, gate: LargeFileGate
-    ) throws(ItemFailure) -> Prepared {
-        var windows: [ItemWindows] = []
-        var codes: [[Int]] = []
-        var real: RealFile?
-        for parent in draw.parents {
-            do {
-                codes.append(try labelling.codes(of: parent))
-                switch reading {
-                case .windows(let preprocessing):
-                    windows.append(try preprocessing.windows(ofFile: parent.path, gate: gate))
-                case .whole, .deformed:
-                    real = try RealFile(path: parent.path, reading: reading, gate: gate)
-                }
-            } catch {
-                throw ItemFailure(item: parent, error: ItemError(error))
-            }
-        }
-        return Prepared(
-            slot: slot.index, attempt: attempt, draw: draw, windows: windows, real: real,
-            parentCodes: codes,
-            codes: codes.first.map(labelling.codes) ?? slot.codes)
     }
 }
