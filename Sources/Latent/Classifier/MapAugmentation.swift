@@ -21,8 +21,7 @@ struct MapAugmentation: Sendable {
     private static let timeShift = 6.0 / 48
     private static let gain: Float = 0.1
     private static let noise: Float = 0.05
-    private static let maskedBandShare = 5.0 / 40
-    private static let maskedFrameShare = 6.0 / 48
+    private static let mask = SpectrogramMask(bandShare: 5.0 / 40, frameShare: 6.0 / 48)
     private static let gridSide = 4
     private static let amplitude = 0.1
 
@@ -67,25 +66,7 @@ struct MapAugmentation: Sendable {
                 let level = map[index] > 0 ? map[index] + gain : 0
                 map[index] = min(max(level + noise * normals[index], 0), 1)
             }
-            hide(in: &map, shape, &generator)
-        }
-    }
-
-    /// Hides a run of bands and a run of frames.
-    private func hide(in map: inout [Float], _ shape: WindowShape, _ generator: inout Generator) {
-        func run(_ length: Int, _ share: Double) -> Range<Int> {
-            let most = (share * Double(length)).rounded()
-            let count = min(length, Int(Double(generator.uniform()) * (most + 1)))
-            let start = Int(Double(generator.uniform()) * Double(length - count + 1))
-            return start..<min(length, start + count)
-        }
-        let bands = run(shape.height, Self.maskedBandShare)
-        let frames = run(shape.width, Self.maskedFrameShare)
-        for row in 0..<shape.channelCount * shape.height {
-            let isHidden = bands.contains(row % shape.height)
-            for column in isHidden ? 0..<shape.width : frames {
-                map[row * shape.width + column] = 0
-            }
+            Self.mask.hide(in: &map, shape, using: &generator)
         }
     }
 

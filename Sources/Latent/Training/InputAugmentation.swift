@@ -62,7 +62,11 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
             }
             if timeShift > 0 { values = delayed(values, window: window, using: &generator) }
             rows.values.replaceSubrange(range, with: values)
-            if maskShare > 0 { inputs += masked(values, window: window, using: &generator) }
+            if maskShare > 0 {
+                SpectrogramMask(bandShare: maskShare, frameShare: maskShare)
+                    .hide(in: &values, window, using: &generator)
+                inputs += values
+            }
         }
         rows.inputs = maskShare > 0 ? inputs : nil
     }
@@ -119,30 +123,6 @@ public struct InputAugmentation: Codable, Sendable, Equatable {
             let base = row * window.width
             for column in max(0, delay)..<min(window.width, window.width + delay) {
                 result[base + column] = values[base + column - delay]
-            }
-        }
-        return result
-    }
-
-    /// Hides a run of bands and a run of frames.
-    private func masked(
-        _ values: [Float], window: WindowShape, using generator: inout Generator
-    ) -> [Float] {
-        var result = values
-        func run(_ length: Int) -> Range<Int> {
-            let largest = (min(1, maskShare) * Double(length)).rounded()
-            let count = Int(Double(generator.uniform()) * (largest + 1))
-            let start = Int(Double(generator.uniform()) * Double(length - count + 1))
-            return start..<min(length, start + count)
-        }
-        let rows = run(window.height)
-        let columns = run(window.width)
-        for channel in 0..<window.channelCount {
-            for row in 0..<window.height {
-                let base = (channel * window.height + row) * window.width
-                for column in rows.contains(row) ? 0..<window.width : columns {
-                    result[base + column] = 0
-                }
             }
         }
         return result
