@@ -191,6 +191,11 @@ import Testing
             ),
             ("m.csv", "path,label\n\"a.png,x\n", "2: a quote is not closed"),
             ("m.csv", "path,path\na.png,b.png\n", "2: there are two columns path"),
+            (
+                "m.csv", "path,label\na,1.png,x\n",
+                "2: has 3 fields, expected 2 as in the first line"
+            ),
+            ("m.csv", "path,label\na.png\n", "2: has 1 field, expected 2 as in the first line"),
         ])
     func flaws(name: String, text: String, flaw: String) throws {
         #expect(try items(name, text).map(\.path) == [(folder / name) + ":" + flaw])
@@ -203,6 +208,7 @@ import Testing
             try items("whole.csv", "label,path\n\"a \"\"b\"\"\",a.png\n").map(\.label) == [
                 "a \"b\""
             ])
+        #expect(try items("wide.csv", "path,label\na.png,x,,\n").map(\.label) == ["x"])
     }
 
     @Test("a table whose first line names no path is refused", arguments: ["", "label\nx\n"])

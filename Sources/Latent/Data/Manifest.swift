@@ -142,6 +142,13 @@ final class Manifest {
     ) throws(Flaw) -> [String: String] {
         var values: [String: String] = [:]
         guard let fields = wholeFields(line) else { throw Flaw(text: "a quote is not closed") }
+        // Spreadsheets leave empty fields at the end; any others would be lost, or be another column's.
+        guard fields.count >= header.count, fields.dropFirst(header.count).allSatisfy(\.isEmpty)
+        else {
+            throw Flaw(
+                text: "has \(fields.count) \(fields.count == 1 ? "field" : "fields"), expected "
+                    + "\(header.count) as in the first line")
+        }
         for (name, value) in zip(header, fields) where !value.isEmpty {
             guard values[name] == nil || !["path", "file", "label", "split"].contains(name) else {
                 throw Flaw(text: "there are two columns \(name)")
