@@ -18,8 +18,9 @@ loss after 100 steps on the same windows, as a faster step that learns less is n
 faster.
 
 With --no-avx512 all of them are kept from AVX-512: libtorch, oneDNN and MKL by their own switches, the kernels
-of `latent` by the first of these, ATEN_CPU_CAPABILITY. Then `latent` is there in float32 alone, which is what
-it chooses on such a processor.
+of `latent` by the first of these, ATEN_CPU_CAPABILITY. Then all is in float32, which is what `latent` chooses
+on such a processor; PyTorch as one writes it first, and with channels last and fused AdamW (`float32`), the same
+compiled (`compiled-float32`).
 
 Where the processor has AMX, both PyTorch and `latent` use its tiles in bfloat16, unless
 ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 is in the environment. Those of `latent` have been run in an emulator
@@ -113,7 +114,8 @@ def mebibytes(count):
 
 def compare(args, workload, data, verb):
     ours = [recipe for recipe in OURS if not args.no_avx512 or OURS[recipe] == "float32"]
-    recipes = ["eager", "bfloat16", *([] if args.no_compile else ["compiled"]), *ours]
+    tuned = ["float32", "compiled-float32"] if args.no_avx512 else ["bfloat16", "compiled"]
+    recipes = ["eager", *(tuned[:1] if args.no_compile else tuned), *ours]
     processes = [Process(recipe, workload, data, args) for recipe in recipes]
     meter = processes[0]
     cost = meter.ask("cost")

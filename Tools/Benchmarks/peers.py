@@ -2,8 +2,9 @@
 
     peers.py WORKLOAD RECIPE THREADS SEED DATA
 
-RECIPE is `eager` (float32 as one writes it first), `bfloat16` (autocast, channels last, fused AdamW) or
-`compiled` (the same through torch.compile). Protocol and work of a step are those of `Worker.swift`: noise,
+RECIPE is `eager` (float32 as one writes it first), `bfloat16` (autocast, channels last, fused AdamW),
+`compiled` (the same through torch.compile), or `float32` and `compiled-float32` (these without autocast).
+Protocol and work of a step are those of `Worker.swift`: noise,
 the bound with the variance at its optimum, clipping, AdamW. `cost` answers with the floating-point
 operations of a training step and of a scored batch, and with the bytes that a training step cannot but
 move; `peak` with the rates of matrix products and of memory at this moment.
@@ -153,15 +154,16 @@ class Work:
             windows[i:i + self.batch]
             for i in range(0, len(windows) - self.batch + 1, self.batch)]
         self.elements = math.prod(shape)
-        self.half = recipe != "eager"
-        self.last = self.half and kind != "mlp"
+        self.half = recipe in ("bfloat16", "compiled")
+        self.last = recipe != "eager" and kind != "mlp"
         self.model = (Ladder if kind == "ladder" else Flat)(shape, kind, widths, latent)
         if self.last:
             self.model = self.model.to(memory_format=torch.channels_last)
         # The first version that one writes has the optimiser's default.
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=2e-3, weight_decay=1e-5, fused=self.half or None)
-        self.run = torch.compile(self.model) if recipe == "compiled" else self.model
+            self.model.parameters(), lr=2e-3, weight_decay=1e-5,
+            fused=recipe != "eager" or None)
+        self.run = torch.compile(self.model) if recipe.startswith("compiled") else self.model
 
     def windows(self, index):
         x = self.batches[index % len(self.batches)]
