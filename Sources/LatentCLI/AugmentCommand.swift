@@ -98,12 +98,13 @@ struct AugmentCommand: ParsableCommand {
 
     private func checkAttribute() throws {
         guard drawing.direction.toward != nil else { return }
-        guard drawing.sampling == .posterior || drawing.method == nil && files.model != nil,
-            !input.data.isEmpty
-        else {
+        guard drawing.sampling == .posterior || drawing.method == nil && files.model != nil else {
             throw ValidationError(
-                "--toward changes real items by a model, with --method posterior; name some as DATA."
-            )
+                "--toward changes real items by a model, with --method posterior; leave the other "
+                    + "--method out, or name a model with -m.")
+        }
+        guard !input.data.isEmpty else {
+            throw ValidationError("--toward changes real items; name some as DATA.")
         }
         guard drawing.condition == nil else {
             throw ValidationError(

@@ -160,6 +160,12 @@ struct AugmentationCommand: ParsableCommand {
                 "\(heldOut.count - distinct.count) of \(heldOut.count) held-out files are among the "
                     + "real ones too, byte for byte: left out")
         }
+        guard heldOut.count == 0 || distinct.count > 0 else {
+            throw LatentError(
+                .data, path: data.holdout.first?.path,
+                "all held-out files are among the real ones too",
+                hint: "name files that are not")
+        }
         var evaluation = try AugmentationEvaluation(
             training: training, heldOut: distinct, synthetic: drawn, view: view,
             configuration: configuration)

@@ -103,6 +103,11 @@ struct DetectionCommand: ParsableCommand {
                 "\(lines.errorCount) of \(lines.lineCount) files have no score, since they could "
                     + "not be read: left out")
         }
+        if lines.repeatedCount > 0 {
+            console.warning(
+                "\(lines.repeatedCount) of \(lines.lineCount) lines are of files that an earlier line "
+                    + "is of too: each counts")
+        }
         let evaluation = try lines.evaluation(normalLabels: normalLabels)
         var configuration = DetectionEvaluation.Configuration()
         configuration.resampleCount = bootstrap

@@ -114,7 +114,7 @@ struct JudgeCommand: ParsableCommand {
             throw LatentError.noFiles(to: "judge", in: inputs)
         }
         console.note(
-            "\(rejectedCount) of \(fileCount) would be refused"
+            "\(rejectedCount) of \(fileCount - failedCount) would be refused"
                 + (rejected.isEmpty ? "" : ": " + RejectList.text(rejected)))
         if failedCount > 0 {
             console.warning("\(failedCount) of \(counted(fileCount, "file")) cannot be read")

@@ -92,8 +92,11 @@ struct ModelOptions: ParsableArguments {
             (components.map(Double.init), "--components", .componentCount),
         ] as [(Double?, String, ObjectiveConfiguration.Number)] {
             guard let value else { continue }
-            guard value >= 0, value.isFinite else {
-                throw ValidationError("\(name) is \(value); it must be 0 or more.")
+            // Whole numbers have their own ranges.
+            guard number == .drawCount || number == .componentCount || value >= 0 && value.isFinite
+            else {
+                throw ValidationError(
+                    "\(name) is \(value); it must be a finite number, 0 or more.")
             }
             guard objective.numbers.contains(number) else {
                 throw ValidationError(

@@ -35,18 +35,18 @@ struct ScoreReport {
         self.allDraws = allDraws
     }
 
-    /// The score of a file, or what is wrong where it is not a number: no verdict can be given on that.
+    /// The score of a file, or what is wrong where it is no finite number: no verdict can be given on that.
     func checked(
         _ result: Result<ItemScore, ItemFailed>
     ) -> Result<ItemScore, ItemFailed> {
-        guard case .success(let score) = result, score.values[kind]?.isNaN == true else {
+        guard case .success(let score) = result, score.values[kind]?.isFinite != true else {
             return result
         }
         return .failure(
             ItemFailed(
                 ItemError(
                     LatentError(
-                        .data, "the score \(kind.rawValue) is not a number",
+                        .data, "the score \(kind.rawValue) is no finite number",
                         hint:
                             "numbers of the model or the file overflow: look at the file, or train "
                             + "the model again"))))

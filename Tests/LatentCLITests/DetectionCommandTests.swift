@@ -47,6 +47,22 @@ struct DetectionCommandTests {
         return values
     }
 
+    @Test("a file that two lines are of counts twice, which is said; with two labels it is refused")
+    func repeated() throws {
+        let run = try evaluate(input: scores + line("test/dent/0.png", 21))
+        #expect(run.status == 0)
+        #expect(
+            run.errors
+                == "latent: warning: 1 of 13 lines are of files that an earlier line is of too: "
+                + "each counts\n")
+        #expect(try values(run)["anomaly_count"] == 3)
+        let other = try evaluate(input: scores + line("test/good/0.png", 3, label: "crack"))
+        #expect(other.status == 65 && other.output.isEmpty)
+        #expect(
+            other.errors.contains(
+                "line 13 says that test/good/0.png is crack, which an earlier one says is good"))
+    }
+
     @Test("a pipe gives a line for each figure, for all anomalous files and each class")
     func pipe() throws {
         let run = try evaluate(input: scores)

@@ -1,6 +1,8 @@
 import Foundation
+import Latent
 import TestSupport
 import Testing
+import Torch
 
 @Suite("Scoring")
 struct Scoring {
@@ -26,6 +28,27 @@ struct Scoring {
         for (path, value) in a {
             #expect(abs(value - (b[path] ?? .nan)) <= 1e-5 * max(1, abs(value)), "\(path)")
         }
+    }
+
+    @Test(
+        "A score that overflows is an error of the file, and no verdict",
+        arguments: ["encoder.0.weight", "likelihood.log_scale"])
+    func overflow(weights name: String) throws {
+        let folder = try TemporaryFolder()
+        var file = try ModelFile.read(TrainedModels.images().path).file
+        let old = try #require(file.weights[name])
+        file.weights[name] = HostTensor(
+            shape: old.shape, values: old.values.map { _ in 1e38 })
+        try file.write(to: folder / "m.safetensors", overwrite: false)
+        let run = try Tool.run(
+            "score", "-m", folder / "m.safetensors", Self.imageInbox + "/odd-cross.png",
+            "--threads", "1")
+        #expect(run.status == 65 && run.lines.count == 1, "\(run.errors)")
+        let line = try object(try #require(run.lines.first))
+        let error = try #require(line["error"] as? [String: Any])
+        let message = try #require(error["message"] as? String)
+        #expect(message.contains("the score reconstruction-probability is no finite number"))
+        #expect(line["score"] == nil && line["anomaly"] == nil)
     }
 
     @Test(

@@ -151,6 +151,18 @@ import Torch
         #expect(try error(bytes)?.code == .model)
     }
 
+    @Test(
+        "an ensemble of scores that no file has is refused", arguments: ["ensemble", "regret"])
+    func strangeEnsemble(kind: String) throws {
+        var file = try file()
+        for (name, isSound) in [("mse", true), (kind, false)] {
+            let member = #"{"kind":"\#(name)","view":0,"meanLog":0,"deviation":1}"#
+            file.record.ensemble = try JSONDecoder().decode(
+                Ensemble.self, from: Data(#"{"members":[\#(member)]}"#.utf8))
+            #expect(try (error(file.encoded()) == nil) == isSound, "\(name)")
+        }
+    }
+
     @Test("weights that do not fit the record are refused, and nothing is trained from scratch")
     func missingWeights() throws {
         for change: @Sendable (inout Safetensors) -> Void in [

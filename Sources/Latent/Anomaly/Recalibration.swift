@@ -34,7 +34,7 @@ public struct Recalibration: Sendable {
     ) throws(LatentError) -> Bool {
         for (kind, value) in item.values where !value.isFinite {
             throw LatentError(
-                .data, "its score \(kind.rawValue) is \(value), no finite number",
+                .data, "its score \(kind.rawValue) is no finite number",
                 hint: "leave the file out")
         }
         guard hashes.insert(item.hash).inserted else { return false }

@@ -326,7 +326,8 @@ public final class OutputFolder {
     }
 
     /// A class as the name of a folder: no separators or control characters, no leading dot, and no longer
-    /// than names may be; what is cut off is replaced by the start of its SHA-256.
+    /// than names may be; one that has to be changed ends in the start of its SHA-256, so that no two classes
+    /// have one folder.
     static func folderName(_ label: String) -> String {
         let plain = String(
             String.UnicodeScalarView(
@@ -339,7 +340,7 @@ public final class OutputFolder {
                     return isBad ? "_" : scalar
                 }))
         let name = plain.hasPrefix(".") || plain.isEmpty ? "_" + plain : plain
-        guard name.utf8.count > nameLimit else { return name }
+        guard name != label || name.utf8.count > nameLimit else { return name }
         let end = "-\(ContentHash(of: Array(label.utf8)))".prefix(17)
         var start = name.unicodeScalars
         while start.reduce(0, { $0 + UTF8.width($1) }) > nameLimit - end.count {

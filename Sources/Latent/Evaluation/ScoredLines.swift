@@ -3,13 +3,15 @@ import Glibc
 
 /// Lines that `latent score` wrote, as far as figures need them.
 ///
-/// Of each line some twenty bytes are kept, so that there may be many millions.
+/// Of each line less than a hundred bytes are kept, so that there may be many millions.
 public struct ScoredLines: Sendable {
     /// Names that mean a normal item where nothing else is said.
     public static let usualNormalNames = ["good", "normal", "ok"]
 
     /// The number of items that have no score, because they could not be read.
     public private(set) var errorCount = 0
+    /// The number of lines of files that an earlier line is of too.
+    public private(set) var repeatedCount = 0
     /// The number of lines, those included.
     public private(set) var lineCount = 0
     /// The threshold of all verdicts, where it is one.
@@ -25,6 +27,8 @@ public struct ScoredLines: Sendable {
     private var entries: [Entry] = []
     private(set) var paths: [String] = []
     private var names: [String] = []
+    /// By the hash of a path, the label of its first line.
+    private var firstLabels: [Int: Int32] = [:]
     private var numbers: [String: Int32] = [:]
     private var kind: String?
     private var firstThreshold: Double?
@@ -154,6 +158,16 @@ public struct ScoredLines: Sendable {
             self.kind = kind
         }
         guard let label = try label(given: line.label, path: path, broken: broken) else { return }
+        if let first = firstLabels[path.hashValue] {
+            guard first == label else {
+                throw broken(
+                    "says that \(path) is \(names[Int(label)]), which an earlier one says is "
+                        + names[Int(first)], "leave one of the lines out")
+            }
+            repeatedCount += 1
+        } else {
+            firstLabels[path.hashValue] = label
+        }
         if entries.isEmpty { firstThreshold = line.threshold }
         hasOneThreshold = hasOneThreshold && line.threshold == firstThreshold
         // Verdicts are of the score itself.

@@ -162,10 +162,11 @@ public struct ModelRecord: Codable, Sendable, Equatable {
             try check(
                 !ensemble.members.isEmpty
                     && ensemble.members.allSatisfy {
-                        views.indices.contains($0.view) && $0.deviation > 0
-                            && $0.deviation.isFinite && $0.meanLog.isFinite
+                        views.indices.contains($0.view) && $0.kind != .ensemble
+                            && !$0.kind.isRequested
+                            && $0.deviation > 0 && $0.deviation.isFinite && $0.meanLog.isFinite
                             && $0.weight.map { $0 > 0 && $0.isFinite } ?? true
-                    }, "an ensemble of views, deviations or weights that there are not")
+                    }, "an ensemble of views, scores, deviations or weights that there are not")
         }
         try maps?.validate(viewCount: views.count)
         try deformation?.validate()

@@ -17,13 +17,13 @@ extension Trainer {
         ).summed(over: job.team)
         guard figures.loss.isFinite else {
             try optimizer.clearGradients()
-            throw NotFinite(reason: "the loss is \(figures.loss)")
+            throw NotFinite("the loss", figures.loss)
         }
         try job.team.sumGradients(model.parameters.tensors(under: phase.paths))
         let norm = try optimizer.clipGradientNorm(maximum: job.configuration.gradientClip)
         guard norm.isFinite else {
             try optimizer.clearGradients()
-            throw NotFinite(reason: "the gradient is \(norm)")
+            throw NotFinite("the gradient", norm)
         }
         try optimizer.step(
             learningRate: job.configuration.learningRate(at: progress) * state.learningRateScale)

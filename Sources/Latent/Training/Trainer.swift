@@ -181,7 +181,7 @@ package final class Trainer {
         let evaluation =
             job.heldOut.items.isEmpty ? nil : try withAverages { try evaluate(phase) }
         if let loss = evaluation?.loss, !loss.isFinite {
-            throw NotFinite(reason: "the held-out loss is \(loss)")
+            throw NotFinite("the held-out loss", loss)
         }
         let sums = state.sums
         let count = Double(max(1, sums.windowCount))
@@ -293,6 +293,10 @@ package final class Trainer {
     /// A loss or gradient that is no number.
     struct NotFinite: Error {
         let reason: String
+
+        init(_ what: String, _ value: Double) {
+            reason = "\(what) is \(value.isNaN ? "not a number" : "\(value)")"
+        }
     }
 
     static let rollbackLimit = 5
