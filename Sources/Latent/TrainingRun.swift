@@ -149,7 +149,7 @@ public struct TrainingRun {
         let file = try modelFile(
             of: outcomes, prepared, survey: survey, fingerprint: fingerprint)
         try file.write(to: environment.output, overwrite: environment.overwrites)
-        for index in outcomes.joined().enumerated().map(\.offset) {
+        for index in 0..<outcomes.joined().count {
             try? FileManager.default.removeItem(
                 atPath: environment.checkpointPath(ofNetwork: index))
         }

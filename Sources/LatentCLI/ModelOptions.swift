@@ -86,18 +86,15 @@ struct ModelOptions: ParsableArguments {
     var likelihood = LikelihoodKind.gaussian
 
     func validate() throws {
-        for (value, name, number) in [
-            (beta, "--beta", .weight), (capacity, "--capacity", .capacity),
-            (importanceDraws.map(Double.init), "--importance-draws", .drawCount),
-            (components.map(Double.init), "--components", .componentCount),
-        ] as [(Double?, String, ObjectiveConfiguration.Number)] {
-            guard let value else { continue }
-            // Whole numbers have their own ranges.
-            guard number == .drawCount || number == .componentCount || value >= 0 && value.isFinite
-            else {
-                throw ValidationError(
-                    "\(name) is \(value); it must be a finite number, 0 or more.")
-            }
+        for (value, name) in [(beta, "--beta"), (capacity, "--capacity")] {
+            guard let value, !(value >= 0 && value.isFinite) else { continue }
+            throw ValidationError("\(name) is \(value); it must be a finite number, 0 or more.")
+        }
+        for (isGiven, name, number) in [
+            (beta != nil, "--beta", .weight), (capacity != nil, "--capacity", .capacity),
+            (importanceDraws != nil, "--importance-draws", .drawCount),
+            (components != nil, "--components", .componentCount),
+        ] as [(Bool, String, ObjectiveConfiguration.Number)] where isGiven {
             guard objective.numbers.contains(number) else {
                 throw ValidationError(
                     "\(name) is for --objective \(users(of: number)), not for "

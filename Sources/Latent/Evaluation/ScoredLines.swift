@@ -158,15 +158,13 @@ public struct ScoredLines: Sendable {
             self.kind = kind
         }
         guard let label = try label(given: line.label, path: path, broken: broken) else { return }
-        if let first = firstLabels[path.hashValue] {
+        if let first = firstLabels.updateValue(label, forKey: path.hashValue) {
             guard first == label else {
                 throw broken(
                     "says that \(path) is \(names[Int(label)]), which an earlier one says is "
                         + names[Int(first)], "leave one of the lines out")
             }
             repeatedCount += 1
-        } else {
-            firstLabels[path.hashValue] = label
         }
         if entries.isEmpty { firstThreshold = line.threshold }
         hasOneThreshold = hasOneThreshold && line.threshold == firstThreshold
