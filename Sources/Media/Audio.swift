@@ -1,7 +1,8 @@
 /// What a sound file may ask for before it is refused.
 public struct AudioLimits: Sendable {
-    /// The largest decoded size, in bytes, at four bytes per sample.
-    public var maximumByteCount = 128 << 20
+    /// The largest decoded size, in bytes, at four bytes per sample: two hours and 20 minutes of mono at
+    /// 16 kHz, or 25 minutes of stereo at 44.1 kHz.
+    public var maximumByteCount = 512 << 20
     /// The sample rates that are believed, in Hz.
     public var sampleRates = 1_000...768_000
     /// The largest number of channels.

@@ -13,7 +13,7 @@ public enum FileBytes {
     /// - Returns: the bytes; none for an empty file
     /// - Throws: ``MediaError`` with code `.notFound`, `.unreadable` or `.tooLarge`
     public static func read(
-        _ path: String, maximumByteCount: Int = 256 << 20
+        _ path: String, maximumByteCount: Int = 512 << 20
     ) throws(MediaError) -> [UInt8] {
         guard !path.utf8.contains(0) else {
             throw MediaError(.notFound, "a path cannot contain a NUL character", path: path)
