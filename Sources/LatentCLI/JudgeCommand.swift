@@ -91,7 +91,7 @@ struct JudgeCommand: ParsableCommand {
                     ? "the real file cannot be read"
                     : "none of the \(items.count) real files can be read", hint: "name others")
         }
-        for remark in judging.remarks { console.advice("not judged: \(remark)") }
+        for remark in judging.remarks { console.advice(remark) }
         var (fileCount, failedCount) = (0, 0)
         var rejected: [Filters.Reason: Int] = [:]
         var rejectedCount = 0

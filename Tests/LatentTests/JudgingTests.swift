@@ -143,6 +143,20 @@ import Torch
         return judgements
     }
 
+    @Test("what few real files cannot tell is said")
+    func remarks() throws {
+        let (file, model) = try Self.model()
+        func remarks(_ real: [Item]) throws -> [String] {
+            try FileJudging(
+                file: file, model: model, filters: .all, real: real, workerCount: 1
+            ).remarks
+        }
+        let few = try remarks(bars(0..<3, in: "few"))
+        #expect(
+            few.contains { $0.hasPrefix("copies are only files that are the same: 6 different") })
+        #expect(try remarks([]).contains("copies is not judged: no real files are named"))
+    }
+
     @Test("what is planted is found, and most of what is like the real files passes")
     func planted() throws {
         let real = try bars(0..<60, in: "real")

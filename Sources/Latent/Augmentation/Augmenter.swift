@@ -224,7 +224,7 @@ public final class Augmenter {
                     items: plan.items, classes: plan.classes, seed: configuration.seed,
                     workerCount: workerCount)
         }
-        for remark in judge?.remarks ?? [] { onRemark("not judged: \(remark)") }
+        for remark in judge?.remarks ?? [] { onRemark(remark) }
         let renderer = Renderer(
             record: source?.file.record, configuration: configuration,
             conditioning: labelling.conditioning, deformations: deformations)

@@ -116,19 +116,20 @@ final class Judge {
             ? try LabelClassifier(edges: prints.map(\.edges), labels: labels) : nil
         var remarks: [String] = []
         if filters.has(.offManifold), scores.count < Self.smallestCount {
-            remarks.append("off-manifold: the model has \(scores.count) scores of real files")
+            remarks.append(
+                "off-manifold is not judged: the model has \(scores.count) scores of real files")
         }
         if filters.has(.mislabelled), classifier == nil {
-            remarks.append("mislabelled: there are too few real files with labels")
+            remarks.append("mislabelled is not judged: there are too few real files with labels")
         }
         let compared = distances?.nearness.count ?? 0
         if filters.has(.copies), compared < RealDistances.smallestCount {
             remarks.append(
-                "copies: "
-                    + (items.isEmpty
-                        ? "no real files are named"
-                        : "\(compared) different real files say too little of how near real files are; "
-                            + "it takes \(RealDistances.smallestCount)"))
+                items.isEmpty
+                    ? "copies is not judged: no real files are named"
+                    : "copies are only files that are the same: \(compared) different real files say "
+                        + "too little of how near real files are; it takes "
+                        + "\(RealDistances.smallestCount)")
         }
         self.remarks = remarks
         self.failures = failures
