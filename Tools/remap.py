@@ -151,12 +151,12 @@ def price(evidence, share, scaled, back):
     return max(ordered[-1], back(start + excess * ((upper / count / share) ** (1 / upper) - 1)))
 
 
-SHORTEST = 3
+SHORTEST, LONGEST = 3, 2048
 
 
-def contrast(network, path):
-    """The stretch of a recording that is the most unlike the rest of it, in frames, and its nats; None
-    where the model cannot say."""
+def whitened(network, path):
+    """Cells of frames in units of what they differ by within windows of training, [T, E], and frames of a
+    cell; None where the model cannot say."""
     preprocessing = network.record["preprocessing"]
     windowing, kept = preprocessing["windowing"], network.weights.get("score.neighbours.kept")
     if kept is None or windowing["mode"] != "frames":
@@ -174,51 +174,75 @@ def contrast(network, path):
         sums[:, :, place:place + span] += window
         counts[place:place + span] += 1
     frames = (sums / counts)[:, :, left:left + length].reshape(-1, length).T
-    # In units of what frames differ by within windows of training.
     known = kept.reshape(len(kept), -1, span)
     known = np.moveaxis(known - known.mean(2, keepdims=True), 2, 1).reshape(-1, known.shape[1])
     scales, vectors = np.linalg.eigh((known.T @ known).astype(np.float64) / len(known))
     scales = 0.95 * np.maximum(scales, 0) + 0.05 * max(scales.mean(), 1e-12)
-    frames = frames @ (vectors / np.sqrt(scales))
-    best = (0, None)
+    return frames @ (vectors / np.sqrt(scales)), numbers.get("cellSide", 1)
+
+
+def contrast(frames):
+    """Nats of the part of some frames [T, E] that is the most unlike the rest, and where it is; None where they
+    are too few."""
+    length, best = len(frames), (0, None)
+    sums = np.concatenate([np.zeros((1, frames.shape[1])), np.cumsum(frames, 0)])
     for start in range(length):
-        for end in range(start + SHORTEST, length + 1):
-            rest = length - (end - start)
-            if rest < SHORTEST or 0 < start < SHORTEST or 0 < length - end < SHORTEST:
-                continue
-            outside = np.concatenate([frames[:start], frames[end:]])
-            gap = frames[start:end].mean(0) - outside.mean(0)
-            nats = (end - start) * rest / length * (gap @ gap) / 2
-            best = max(best, (nats, (start, end)))
-    if best[1] is None:
-        return None
-    side = numbers.get("cellSide", 1)
-    return best[0], best[1][0] * side, min(best[1][1] * side, values.shape[2])
+        ends = np.arange(start + SHORTEST, length + 1)
+        inside = ends - start
+        rest = length - inside
+        left = length - ends
+        allowed = (rest >= SHORTEST) & ((left == 0) | (left >= SHORTEST))
+        if 0 < start < SHORTEST or not allowed.any():
+            continue
+        ends, inside, rest = ends[allowed], inside[allowed], rest[allowed]
+        part = sums[ends] - sums[start]
+        gap = part / inside[:, None] - (sums[-1] - part) / rest[:, None]
+        nats = inside * rest / length * (gap ** 2).sum(1) / 2
+        top = nats.argmax()
+        best = max(best, (nats[top], (start, int(ends[top]))))
+    return None if best[1] is None else (best[0], *best[1])
 
 
-def contrasting(found, values, evidence, share, hop, duration):
-    """(start, end, score, p-value) of what is unlike the rest: a stretch, or all else, whichever is
-    the farther from what is usual."""
-    if found is None or found[0] <= price(evidence, share, lambda x: math.log(max(x, 1e-9)), math.exp):
-        return []
+def contrasting(found, values, evidence, share):
+    """(first, last frame, p-value) of what is unlike the rest: a part, or all else, whichever is the farther
+    from what is usual."""
     nats, start, end = found
     inside = np.zeros(len(values), bool)
     inside[start:end] = True
     logs = np.log(np.maximum(values, 1e-30))
     if logs[inside].mean() < logs[~inside].mean():
-        stretches = [(0, start), (end, len(values))]
+        parts = [(0, start), (end, len(values))]
     else:
-        stretches = [(start, end)]
+        parts = [(start, end)]
     chance = (1 + sum(other >= nats for other in evidence)) / (1 + len(evidence))
-    return [
-        (0 if a == 0 else (a - 0.5) * hop, duration if b == len(values) else (b - 0.5) * hop,
-         values[a:b].max(), min(1, 2 * chance)) for a, b in stretches if a < b]
+    return [(a, b, min(1, 2 * chance)) for a, b in parts if a < b]
 
 
-def segments(values, runs, share, halves, hop, duration):
-    """(start, end, score, p-value) of each stretch that stands out by its frames."""
+def standing(run, values, runs, costs, found):
+    """A run without the parts that a recording's own contrast tells from the rest, and that would be no run in
+    a recording of their own."""
+    cost, cost_of_rate = costs
+    if found is None:
+        return [run]
+    edges = [edge for edge in found[1:] if run[0] < edge < run[1]]
+    kept = []
+    for a, b in zip([run[0]] + edges, edges + [run[1]]):
+        nats = strongest(gains(values[a:b], runs))
+        if nats > cost or nats / (b - a) > cost_of_rate:
+            if kept and kept[-1][1] == a:
+                a = kept.pop()[0]
+            kept.append((a, b))
+    strong = [(a, b) for a, b in kept if strongest(gains(values[a:b], runs)) > cost]
+    return strong or [run]
+
+
+def segments(values, runs, share, halves, found):
+    """(first, last frame, p-value) of each stretch that stands out by its frames; `found` is a contrast that is
+    none by chance."""
     rows = gains(values, runs)
     cost = max(math.log(1 / share), price(runs["evidence"], share, math.sqrt, lambda x: x * x))
+    rates = runs.get("rates")
+    cost_of_rate = -math.inf if rates is None else price(rates, share, math.sqrt, lambda x: x * x)
     states = len(LEVELS) + 1
     step = np.full((states, states), cost / 2)  # from, to
     step[0], step[:, 0] = cost, 0
@@ -233,20 +257,26 @@ def segments(values, runs, share, halves, hop, duration):
     for origin in back[:0:-1]:
         path.append(int(origin[path[-1]]))
     path.reverse()
-    found, start = [], 0
+    made, start = [], 0
     for index in range(1, len(path) + 1):
         if index < len(path) and path[index] == path[start]:
             continue
-        nats = strongest(rows[start:index, 1:])
-        if path[start] and nats > cost:
-            above = sum(other >= nats for other in runs["evidence"])
-            found.append((
-                0 if start == 0 else (start - 0.5) * hop,
-                duration if index == len(path) else min((index - 0.5) * hop, duration),
-                values[start:index].max(),
-                min(1, (2 if halves else 1) * (1 + above) / (1 + len(runs["evidence"])))))
+        if path[start] and strongest(rows[start:index, 1:]) > cost:
+            for a, b in standing((start, index), values, runs, (cost, cost_of_rate), found):
+                nats = strongest(rows[a:b, 1:])
+                above = sum(other >= nats for other in runs["evidence"])
+                made.append((
+                    a, b, min(1, (2 if halves else 1) * (1 + above) / (1 + len(runs["evidence"])))))
         start = index
-    return found
+    return made
+
+
+def stretches(count, longest):
+    """Where a recording is cut: evenly, into parts as long as those of calibration, unless it is short."""
+    if not longest or count <= min(LONGEST, 4 * longest):
+        return [(0, count)]
+    parts = -(-count // longest)
+    return [(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
 
 
 def compare_recording(networks, record, path, line, share):
@@ -254,14 +284,36 @@ def compare_recording(networks, record, path, line, share):
     maps, view = record["maps"], record["preprocessing"]["view"]["log-mel"]
     samples, rate = rescore_reading.read_wave(path)
     values, hop = curve(networks, maps, path), view["hopLength"] / view["sampleRate"]
-    contrasts = maps.get("contrasts")
-    halves = contrasts is not None  # each rule has half of the false alarms
-    own = segments(
-        values, maps["runs"], share / (2 if halves else 1), halves, hop, len(samples) / rate)
-    if halves and not own:
-        own = contrasting(
-            contrast(networks[0][0], path), values, contrasts, share / 2, hop,
-            len(samples) / rate)
+    duration, evidence = len(samples) / rate, maps.get("contrasts")
+    halves = evidence is not None  # each rule has half of the false alarms
+    least, cells = math.inf, None
+    if halves:
+        share /= 2
+        least = price(evidence, share, lambda x: math.log(max(x, 1e-9)), math.exp)
+        cells = whitened(networks[0][0], path)
+    found = []
+    for first, last in stretches(len(values), maps.get("stretchFrames")):
+        part, own = values[first:last], None
+        if cells is not None:
+            frames, side = cells
+            start = first // side
+            own = contrast(frames[start:-(-last // side)])
+            if own is not None and own[0] > least:
+                own = (own[0], *(min(max((start + cell) * side, first), last) - first for cell in own[1:]))
+            else:
+                own = None
+        made = segments(part, maps["runs"], share, halves, own)
+        if not made and own is not None:
+            made = contrasting(own, part, evidence, share)
+        made = [(a + first, b + first, chance) for a, b, chance in made]
+        if found and made and found[-1][1] == made[0][0] == first:
+            a, _, chance = found.pop()
+            made[0] = (a, made[0][1], min(chance, made[0][2]))
+        found += made
+    own = [
+        (0 if a == 0 else (a - 0.5) * hop,
+         duration if b == len(values) else min((b - 0.5) * hop, duration), values[a:b].max(), chance)
+        for a, b, chance in found]
     theirs = [(s["start_s"], s["end_s"], s["score"], s["p_value"]) for s in line["segments"]]
     if len(own) != len(theirs):
         print(f"{len(theirs)} segments, here {len(own)}  {path}", flush=True)

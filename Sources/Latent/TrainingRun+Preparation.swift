@@ -133,6 +133,9 @@ extension TrainingRun {
             hint: "use a smaller --batch, --size, --channels or --latent")
     }
 
+    /// Seconds of sound that are enough to train on in pieces of some seconds.
+    private static let longSeconds = 100.0
+
     private static func checkCount(_ survey: Survey, domain: Domain) throws(LatentError) {
         guard survey.items.count >= minimumItemCount else {
             let bad = survey.failures.count
@@ -143,9 +146,15 @@ extension TrainingRun {
                     + (survey.items.count == 1
                         ? "\(domain.plural.dropLast()) was found" : "\(domain.plural) were found")
                     + (bad == 0 ? "" : " and \(bad) that cannot be read")
+            let seconds = survey.items.reduce(0.0) {
+                $0 + ($1.sampleRate > 0 ? Double($1.width) / Double($1.sampleRate) : 0)
+            }
             throw LatentError(
                 .data, "\(found), training needs at least \(minimumItemCount)",
-                hint: "name folders or files that hold more")
+                hint: seconds < longSeconds
+                    ? "name folders or files that hold more"
+                    : "name more, or cut long ones into pieces: ffmpeg -i LONG.wav -f segment "
+                        + "-segment_time 30 -c copy PIECES/%04d.wav")
         }
     }
 

@@ -240,9 +240,10 @@ struct AugmentationCommand: ParsableCommand {
             try domain ?? Domain(of: real, hint: "say which with --domain image or --domain audio")
         var held = holdout.isEmpty ? [] : try list(holdout, domain)
         let test = real.filter { $0.split != "train" }
-        if group == nil, test.count < real.count {
+        if test.count < real.count {
             real.removeAll { $0.split != "train" }
-            if holdout.isEmpty { held = test }
+            // With groups, some of those to train on are held out.
+            if holdout.isEmpty, group == nil { held = test }
         }
         let isDivided = held.contains { $0.split != "train" }
         if isDivided { held.removeAll { $0.split == "train" } }

@@ -174,9 +174,14 @@ private struct LabelWriter {
         }
     }
 
-    /// Paths are absolute, as those of a manifest are taken to lie below its own folder.
+    /// Paths are absolute, as those of a manifest are taken to lie below its own folder; `..` stays, which of
+    /// a link leads elsewhere.
     func write(_ item: Item, _ verdict: FileLabeller.Verdict) throws {
-        let path = URL(fileURLWithPath: item.path).standardizedFileURL.path
+        let path =
+            item.path.hasPrefix("/")
+            ? item.path
+            : FileManager.default.currentDirectoryPath + "/"
+                + (item.path.hasPrefix("./") ? item.path.dropFirst(2) : item.path[...])
         switch format {
         case .ndjson:
             var line = JSONLine()

@@ -151,6 +151,7 @@ struct ScoreCommand: ParsableCommand {
             allDraws: stopEarly == nil ? nil : draws ?? record.drawCount)
         var fileCount = 0
         var conversions: Set<String> = []
+        var unmappedCount = 0
         try scorer.score(inputs) { item, scored in
             let result = report.checked(scored)
             fileCount += 1
@@ -158,7 +159,13 @@ struct ScoreCommand: ParsableCommand {
             where conversions.insert(conversion).inserted {
                 console.note("\(item.path): read with \(conversion) (said once)")
             }
-            let segments = try (try? result.get()).flatMap { _ in try maps?.write(item) }
+            for loss in (try? result.get())?.losses ?? [] where conversions.insert(loss).inserted {
+                console.warning("\(item.path): \(loss) (said once)")
+            }
+            let segments = try (try? result.get()).flatMap { _ in
+                try map(item, in: maps, console: console, unmapped: &unmappedCount)
+            }
+            if let note = maps?.lengthNote, conversions.insert(note).inserted { console.note(note) }
             if let note = report.rules.noteOfUnknown(item) { console.note(note) }
             if rule.fdr == nil {
                 try report.add((item, result, segments))
@@ -174,10 +181,26 @@ struct ScoreCommand: ParsableCommand {
         }
         if summary { try report.summarise() }
         try output.flush()
-        try conclude(report, inputs: inputs, console: console)
+        try conclude(report, unmapped: unmappedCount, inputs: inputs, console: console)
     }
 
-    private func conclude(_ report: ScoreReport, inputs: Inputs, console: Console) throws {
+    /// Writes the map of a file that has a score; what was moved or changed since then has none.
+    private func map(
+        _ item: Item, in maps: MapFolder?, console: Console, unmapped: inout Int
+    ) throws -> [Segment]? {
+        do {
+            return try maps?.write(item)
+        } catch let failed as ItemFailed {
+            unmapped += 1
+            console.warning(
+                "\(item.path): scored, but no map can be made: \(failed.error.message)")
+            return nil
+        }
+    }
+
+    private func conclude(
+        _ report: ScoreReport, unmapped: Int, inputs: Inputs, console: Console
+    ) throws {
         if let note = inputs.omissions.note { console.note(note) }
         guard report.fileCount > 0 || inputs.omissions.otherShardCount > 0 else {
             throw LatentError.noFiles(to: "score", in: inputs)
@@ -187,6 +210,7 @@ struct ScoreCommand: ParsableCommand {
                 "\(report.failedCount) of \(counted(report.fileCount, "file")) cannot be scored")
             throw ExitStatus.badData
         }
+        guard unmapped == 0 else { throw ExitStatus.badData }
         if exitCode, report.flaggedCount > 0 { throw ExitStatus.flagged }
     }
 }

@@ -83,6 +83,12 @@ struct FrameContrastTests {
             mapWidth: width, source: SourceDescription(), hash: ContentHash(of: []))
     }
 
+    private func strongest(
+        of rows: [[Float]], by contrast: FrameContrast, _ view: DetectorView
+    ) throws -> ContrastingStretch? {
+        try contrast.strongest(of: windows(of: rows, view: view), in: [0..<rows[0].count])[0]
+    }
+
     @Test("frames are compared in units of what they differ by within windows of training")
     func whitened() throws {
         var generator = Generator(seed: 11, 0)
@@ -95,15 +101,15 @@ struct FrameContrastTests {
         let view = try view(kept: kept)
         let contrast = try #require(try FrameContrast(of: view))
         let rows = [generator.normals(30).map { 3 * $0 }, generator.normals(30)]
-        let still = try #require(try contrast.strongest(of: windows(of: rows, view: view)))
+        let still = try #require(try strongest(of: rows, by: contrast, view))
         var loud = rows
         var strange = rows
         for frame in 12..<20 {
             loud[0][frame] += 3
             strange[1][frame] += 3
         }
-        let first = try #require(try contrast.strongest(of: windows(of: loud, view: view)))
-        let second = try #require(try contrast.strongest(of: windows(of: strange, view: view)))
+        let first = try #require(try strongest(of: loud, by: contrast, view))
+        let second = try #require(try strongest(of: strange, by: contrast, view))
         #expect(second.frames == 12..<20)
         // Eight of 30 frames that are off by 3, of standard deviation 1 or 3, shrunk by 5 % to the mean of
         // both, and of 8 frames each less their mean, so 7 / 8.
@@ -115,7 +121,12 @@ struct FrameContrastTests {
         let silent = try #require(
             try FrameContrast(of: self.view(kept: [Float](repeating: 1, count: 160))))
         let flat = [[Float](repeating: 0, count: 30), [Float](repeating: 0, count: 30)]
-        #expect(try silent.strongest(of: windows(of: flat, view: view)) == nil)
+        #expect(try strongest(of: flat, by: silent, view) == nil)
+        // Of stretches each has its own, in frames from its start.
+        let parts = try contrast.strongest(
+            of: windows(of: strange, view: view), in: [0..<9, 9..<30])
+        #expect(parts[1]?.frames == 3..<11)
+        #expect((parts[0]?.nats ?? 0) < second.nats / 4)
     }
 
     // MARK: Segments
@@ -123,7 +134,8 @@ struct FrameContrastTests {
     private func map(of row: [Float], contrast: ContrastingStretch?) -> AnomalyMap {
         AnomalyMap(
             values: FeatureMap(channelCount: 1, height: 1, width: row.count, values: row),
-            contrast: contrast, frameSeconds: 0.01, duration: Double(row.count - 1) / 100,
+            stretches: [0..<row.count], contrasts: [contrast], frameSeconds: 0.01,
+            duration: Double(row.count - 1) / 100,
             hash: ContentHash(of: []))
     }
 

@@ -15,7 +15,8 @@ import Torch
         ItemScore(
             values: [.reconstructionProbability: value, .elbo: -value], further: [], windowCount: 1,
             drawCount: 1,
-            hash: ContentHash(of: Array("\(content)".utf8)), conversions: [])
+            hash: ContentHash(of: Array("\(content)".utf8)), conversions: [],
+            losses: [])
     }
 
     private func record() throws -> ModelRecord {

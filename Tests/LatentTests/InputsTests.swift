@@ -165,6 +165,11 @@ import Testing
             #expect(found.map(\.label) == ["cat", nil])
             #expect(found.map(\.split) == ["test", nil])
         }
+        // What is empty is not there, as in CSV.
+        let empty = try items(
+            "empty.ndjson", "{\"path\":\"a.png\",\"label\":\"\",\"split\":\"\"}\n{\"path\":\"\"}\n")
+        #expect(empty[0].label == nil && empty[0].split == nil)
+        #expect(empty[1].path == (folder / "empty.ndjson") + ":2: names no path")
     }
 
     @Test("a line of a manifest that names no file is an item that cannot be read")

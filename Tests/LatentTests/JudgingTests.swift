@@ -155,6 +155,10 @@ import Torch
         #expect(
             few.contains { $0.hasPrefix("copies are only files that are the same: 6 different") })
         #expect(try remarks([]).contains("copies is not judged: no real files are named"))
+        // A rate that no number of files can tell.
+        _ = try FileJudging(
+            file: file, model: model, filters: #require(Filters("off-manifold=1e-300")),
+            real: bars(0..<3, in: "few"), workerCount: 1)
     }
 
     @Test("what is planted is found, and most of what is like the real files passes")

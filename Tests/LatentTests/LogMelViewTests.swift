@@ -142,6 +142,9 @@ import Torch
         let (map, source) = try view.features(of: stereo)
         #expect(source.conversions.count == 2)
         #expect(source.conversions.contains { $0.contains("16000") && $0.contains("8000") })
+        #expect(source.losses.isEmpty)
+        let (_, lower) = try LogMelView(sampleRate: 16_000).features(of: Self.audio(sine))
+        #expect(lower.losses.count == 1 && lower.losses[0].contains("nothing above 4000 Hz"))
         let (direct, _) = try view.features(of: Self.audio(Self.sine(440, count: 4000)))
         #expect(map.width == direct.width)
         // Away from the ends, where the resampler sees silence; loud bands only.

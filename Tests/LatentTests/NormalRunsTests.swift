@@ -188,7 +188,9 @@ struct NormalRunsTests {
     private func map(of row: [Float], distances: [Float]? = nil) -> AnomalyMap {
         AnomalyMap(
             values: FeatureMap(channelCount: 1, height: 1, width: row.count, values: row),
-            frameDistances: distances, frameSeconds: 0.01, duration: 0.99,
+            frameDistances: distances, stretches: [0..<row.count], contrasts: [nil],
+            frameSeconds: 0.01,
+            duration: 0.99,
             hash: ContentHash(of: []))
     }
 

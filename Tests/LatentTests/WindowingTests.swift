@@ -166,7 +166,7 @@ import Torch
         }
     }
 
-    @Test("windows that do not fit the mel bands, and strides of 0, are refused")
+    @Test("windows that do not fit the mel bands, and strides that cannot be, are refused")
     func validation() throws {
         var bands = Preprocessing.frames
         bands.windowing.height = 15
@@ -174,8 +174,10 @@ import Torch
         #expect(error.code == .model)
         #expect(error.message.contains("15") && error.message.contains("16"))
         var still = Preprocessing.grid()
-        still.windowing.stride = 0
-        #expect(throws: LatentError.self) { try still.validate() }
+        for stride in [0, -1, Int.max] {
+            still.windowing.stride = stride
+            #expect(throws: LatentError.self) { try still.validate() }
+        }
     }
 
     @Test("features of a 16-bit image tell neighbouring codes apart")

@@ -14,6 +14,8 @@ public struct ItemScore: Sendable {
     public let hash: ContentHash
     /// Conversions on the way in that lose something.
     public let conversions: [String]
+    /// What the file lacks of what the model reads, in words.
+    public let losses: [String]
 }
 
 /// Scores files by what a model makes of them.
@@ -173,8 +175,12 @@ public final class Scorer {
             ? leftOfOpen < batch : left < batch * lanes.size
     }
 
-    /// Takes batches from the front of each group: all that are full, and of a group that is whole what
-    /// remains; with rounds one of each view.
+    /// Batches that wait for each lane, at most: a long recording has thousands, which would be copied at
+    /// once.
+    private static let batchesOfLane = 2
+
+    /// Takes batches from the front of each group: those that are full, and of a group that is whole what
+    /// remains; with rounds one of each view, else as many as are done before more are taken.
     ///
     /// They are the same whatever is scored beside the group, and by how many threads.
     private func takeBatches(
@@ -189,6 +195,9 @@ public final class Scorer {
                 var left = waiting[start..<end].reduce(0) { $0 + $1.windowsLeft(view) }
                 let least = group == openGroup && rounds == nil ? configuration.batchSize : 1
                 while left >= least {
+                    guard rounds != nil || batches.count < Self.batchesOfLane * lanes.size else {
+                        return batches
+                    }
                     guard let batch = takeBatch(of: &waiting, start..<end, view: view) else {
                         break
                     }
@@ -278,6 +287,6 @@ public final class Scorer {
         return ItemScore(
             values: values[0], further: Array(values.dropFirst()), windowCount: windows[0].count,
             drawCount: entry.draws.upperBound, hash: windows[0].hash,
-            conversions: windows[0].source.conversions)
+            conversions: windows[0].source.conversions, losses: windows[0].source.losses)
     }
 }

@@ -37,6 +37,8 @@ public struct SourceDescription: Sendable, Equatable {
     public var referenceLevel = 0.0
     /// Conversions that lose something, in words.
     public var conversions: [String] = []
+    /// What is not there of what the features are of, in words.
+    public var losses: [String] = []
 
     /// Describes nothing yet.
     public init() {}

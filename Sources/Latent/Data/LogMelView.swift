@@ -115,6 +115,12 @@ public struct LogMelView: Codable, Sendable, Equatable {
         source.frameCount = audio.frameCount
         source.referenceLevel = Double(peak)
         source.conversions = signal.conversions
+        if audio.sampleRate < sampleRate {
+            source.losses = [
+                "at \(audio.sampleRate) Hz it has nothing above \(audio.sampleRate / 2) Hz, and the model "
+                    + "reads up to \(sampleRate / 2) Hz: it may look anomalous by that alone"
+            ]
+        }
         // Silence has no level to be relative to: it is the floor everywhere.
         let isSilent = Double(peak) <= log(Self.powerFloor * 10)
         let reference = referenceNats.map { Float($0) } ?? peak

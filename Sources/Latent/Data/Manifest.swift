@@ -158,7 +158,8 @@ final class Manifest {
         return values
     }
 
-    /// The values of a line of JSON by key; those of other keys that are no text or number are left out.
+    /// The values of a line of JSON by key; empty ones are none, as in CSV, and those of other keys that are no
+    /// text or number are left out.
     private static func values(_ line: String) throws(Flaw) -> [String: String] {
         guard
             let fields = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
@@ -173,6 +174,7 @@ final class Manifest {
             }
         }
         return fields.compactMapValues { ($0 as? String) ?? ($0 as? NSNumber)?.stringValue }
+            .filter { !$0.value.isEmpty }
     }
 
     /// The fields of a CSV line (RFC 4180, without line breaks inside quotes).

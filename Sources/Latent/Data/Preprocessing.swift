@@ -97,10 +97,16 @@ public struct Preprocessing: Codable, Sendable, Equatable {
             width: (size.width + side - 1) / side)
     }
 
+    /// Pixels or frames from window to window that are believed.
+    private static let strides = 1...65_536
+
     /// Checks what a model file may have got wrong.
     public func validate() throws(LatentError) {
-        guard windowing.stride >= 1 else {
-            throw LatentError(.model, "a window stride of \(windowing.stride); expected 1 or more")
+        guard Self.strides.contains(windowing.stride) else {
+            throw LatentError(
+                .model,
+                "a window stride of \(windowing.stride); expected \(Self.strides.lowerBound) to "
+                    + "\(Self.strides.upperBound)")
         }
         try transform?.validate()
         switch view {

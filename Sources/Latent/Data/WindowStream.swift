@@ -212,13 +212,20 @@ final class WindowSource: Sendable {
         /// Places in `indices` where pools begin, and their end.
         private let poolStarts: [Int]
         private var generator: Generator?
-        private var pool: [FeatureMap?] = []
+        private var pool: [Pooled?] = []
         private var order: [Entry] = []
         private var position = 0
         private var poolIndex = 0
         private var toSkip: Int
         /// Batches of the whole pass, those skipped included.
         let batchCount: Int
+
+        /// What is kept of an item while its windows are seen.
+        private enum Pooled {
+            case map(FeatureMap)
+            /// By index, where few windows of a large map are chosen.
+            case windows([Int: [Float]])
+        }
 
         /// A window: its item's place in the pool, and its index in it.
         private struct Entry {
@@ -365,16 +372,28 @@ final class WindowSource: Sendable {
                 keys: [])
             let start = poolStarts[poolIndex - 1]
             for (place, entry) in entries.enumerated() where place % team.size == team.rank {
-                guard let map = pool[entry.item] else { continue }
+                guard let pooled = pool[entry.item] else { continue }
                 let item = indices[start + entry.item]
-                batch.values += source.preprocessing.windows(
-                    entry.window..<entry.window + 1, of: map)
+                switch pooled {
+                case .map(let map): batch.values += window(entry.window, of: map)
+                case .windows(let values): batch.values += values[entry.window] ?? []
+                }
                 batch.count += 1
                 batch.positions.append(place)
                 batch.items.append(item)
                 batch.keys.append((source.items[item].contentWord, entry.window))
             }
             return batch
+        }
+
+        private func window(_ index: Int, of map: FeatureMap) -> [Float] {
+            source.preprocessing.windows(index..<index + 1, of: map)
+        }
+
+        private func pooled(_ map: FeatureMap, of item: Int) -> Pooled {
+            guard let chosen = selection?.windows[item] else { return .map(map) }
+            return .windows(
+                Dictionary(chosen.map { ($0, window($0, of: map)) }, uniquingKeysWith: { $1 }))
         }
 
         private func fillPool() throws -> Bool {
@@ -384,17 +403,18 @@ final class WindowSource: Sendable {
                 places, of: source, selection: selection, using: &generator)
             let needed =
                 team.size > 1 ? Self.needed(order, batchSize: batchSize, team: team) : nil
-            pool = [FeatureMap?](repeating: nil, count: places.count)
+            pool = [Pooled?](repeating: nil, count: places.count)
             position = 0
             for place in 0..<places.count where needed?.contains(place) ?? true {
-                if inMemory.contains(places[places.startIndex + place]) {
-                    pool[place] = source.cache[places[places.startIndex + place]]
+                let item = places[places.startIndex + place]
+                if inMemory.contains(item) {
+                    pool[place] = source.cache[item].map { pooled($0, of: item) }
                     continue
                 }
                 guard let result = reader?.next() else { break }
                 switch result {
                 case .success(let map):
-                    pool[place] = map
+                    pool[place] = pooled(map, of: item)
                 case .failure(let changed):
                     throw LatentError(
                         .data, path: changed.path,

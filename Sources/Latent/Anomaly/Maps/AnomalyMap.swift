@@ -5,9 +5,11 @@ public struct AnomalyMap: Sendable {
     /// Of a recording, how far each frame is from those of training, in units of
     /// ``MapCalibration``, [W]; nil of an image, and of a model that has nothing to compare with.
     var frameDistances: [Float]?
-    /// Of a recording, the stretch that is the most unlike the rest of it; nil of an image, of a
-    /// recording of a few frames, and of a model that cannot say.
-    var contrast: ContrastingStretch?
+    /// Of a recording, its stretches, in frames; none of an image.
+    var stretches: [Range<Int>] = []
+    /// Of each stretch, the part that is the most unlike the rest of it, in frames from the start of the stretch;
+    /// nil of one of a few frames, and of a model that cannot say.
+    var contrasts: [ContrastingStretch?] = []
     /// Of a recording, seconds from frame to frame; nil of an image.
     public let frameSeconds: Double?
     /// Of a recording its length in seconds, of an image 0.

@@ -48,23 +48,40 @@ struct FrameContrast {
         channelCount = shape.elementCount / shape.height / shape.width
     }
 
-    /// The stretch of a recording that is the most unlike the rest of it; nil where it has too few frames.
+    /// The parts of stretches of a recording that are the most unlike the rest of the stretch; nil where that has
+    /// too few frames.
     ///
-    /// - Returns: in frames of the spectrogram
-    /// - Complexity: at most 33,000 sums of E numbers, and a few for each edge nearby
-    func strongest(of windows: ItemWindows) throws -> ContrastingStretch? {
+    /// - Parameters:
+    ///   - windows: of the recording
+    ///   - stretches: in frames of the spectrogram
+    /// - Returns: of each stretch, in frames from its start
+    /// - Throws: `TorchError`
+    /// - Complexity: for each stretch at most 33,000 sums of E numbers, and a few for each edge nearby
+    func strongest(
+        of windows: ItemWindows, in stretches: [Range<Int>]
+    ) throws -> [ContrastingStretch?] {
         let map = try preprocessing.windowing.assemble(
             windows.values(0..<windows.count), channelCount: channelCount,
             height: windows.map.height, width: windows.map.width)
         let frames = try Tensor(map.values, shape: [map.channelCount * map.height, map.width])
             .to(whitening.device).transposed(0, 1)
         let whitened = try frames.matmul(whitening).floats()
-        let side = preprocessing.cellSide
-        return Self.strongest(in: whitened, count: map.width).map { found in
-            // The last cell may reach beyond the last frame.
-            let end = min(found.frames.upperBound * side, windows.mapWidth)
-            return ContrastingStretch(
-                frames: found.frames.lowerBound * side..<end, nats: found.nats)
+        let (side, rows) = (preprocessing.cellSide, whitened.count / max(1, map.width))
+        return stretches.map { stretch in
+            // Cells at the ends may reach beyond the first and the last frame.
+            let cells = stretch.lowerBound / side..<(stretch.upperBound + side - 1) / side
+            let part = Array(whitened[cells.lowerBound * rows..<cells.upperBound * rows])
+            return Self.strongest(in: part, count: cells.count).map { found in
+                func frame(_ cell: Int) -> Int {
+                    min(
+                        max((cells.lowerBound + cell) * side, stretch.lowerBound),
+                        stretch.upperBound)
+                        - stretch.lowerBound
+                }
+                return ContrastingStretch(
+                    frames: frame(found.frames.lowerBound)..<frame(found.frames.upperBound),
+                    nats: found.nats)
+            }
         }
     }
 

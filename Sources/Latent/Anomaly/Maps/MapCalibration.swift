@@ -21,6 +21,12 @@ public struct MapCalibration: Codable, Sendable, Equatable {
     /// Of recordings, how unlike the rest of them a stretch of each is; nil where the view says nothing of
     /// it, and in models of before.
     private(set) var contrasts: NormalEvidence?
+    /// Of recordings, frames of the longest of the stretches that runs and contrasts are of; nil of images,
+    /// and in models of before, which were calibrated with whole recordings.
+    private(set) var stretchFrames: Int?
+
+    /// How a new recording is cut.
+    var stretches: Stretches { Stretches(count: stretchFrames) }
 
     /// Files that are taken, at most: their elements are many.
     public static let fileLimit = 1_000
@@ -54,8 +60,11 @@ public struct MapCalibration: Codable, Sendable, Equatable {
         elements.add(map.values.values)
         guard let curve = map.curve else { return }
         frames.add(curve)
-        runs?.add(curve)
-        contrasts?.add(map.contrast?.nats ?? 0)
+        for (stretch, contrast) in zip(map.stretches, map.contrasts) {
+            runs?.add(curve[stretch])
+            contrasts?.add(contrast?.nats ?? 0)
+            stretchFrames = max(stretchFrames ?? 0, stretch.count)
+        }
     }
 
     /// Adds the files of an older calibration of the same scales.
@@ -64,6 +73,7 @@ public struct MapCalibration: Codable, Sendable, Equatable {
         frames.add(old.frames)
         if let older = old.runs { runs?.add(older) }
         if let older = old.contrasts { contrasts?.add(older) }
+        if let older = old.stretchFrames { stretchFrames = max(stretchFrames ?? 0, older) }
     }
 
     /// The value in the middle of the scale: 1 % of the elements of normal files are above it.
@@ -87,5 +97,9 @@ public struct MapCalibration: Codable, Sendable, Equatable {
         try frames.validate()
         try runs?.validate()
         try contrasts?.validate(of: "stretches of recordings")
+        guard (1...Stretches.longest).contains(stretchFrames ?? 1) else {
+            throw LatentError(
+                .model, "the model's record has stretches of recordings that cannot be")
+        }
     }
 }

@@ -21,6 +21,9 @@ public final class MapFolder {
     private let root: String
     /// What is to be known of the segments; nil where all is well.
     public private(set) var note: String?
+    /// What is to be known of the segments of recordings much longer than those of calibration; nil where there
+    /// has been none.
+    public private(set) var lengthNote: String?
 
     /// Prepares the folder, which is made where it is absent.
     ///
@@ -83,30 +86,50 @@ public final class MapFolder {
     /// Makes the map of a file that can be read, and writes it.
     ///
     /// - Returns: of a recording, its segments; nil of an image
-    /// - Throws: ``LatentError`` `.exists` for a name that is taken where nothing may be replaced
+    /// - Throws: ``ItemFailed`` for a file that cannot be read, or no more; ``LatentError`` `.exists` for a name
+    ///   that is taken where nothing may be replaced
     public func write(_ item: Item) throws -> [Segment]? {
         try checkApart(from: item.path)
-        let bytes = try FileBytes.read(item.path)
-        let map = try mapper.map(of: bytes, item: item)
+        let (bytes, map) = try reading {
+            let bytes = try FileBytes.read(item.path)
+            return (bytes, try mapper.map(of: bytes, item: item))
+        }
+        if lengthNote == nil, map.stretches.count > 1 {
+            let seconds = map.duration / Double(map.stretches.count)
+            lengthNote =
+                "\(item.path): segments are looked for in stretches of \(decimal(seconds, digits: 1)) s, as "
+                + "long as normal recordings or stretches of them that the model was calibrated with: the "
+                + "share of \(share) is of these (said once)"
+        }
         guard let name = name(of: item) else { return try segments(of: map) }
         switch views[0] {
         case .pixels:
             let picture = HeatPicture(map, middle: middle)
             let threshold = try calibration.elements.threshold(share: share, of: "elements")
             let overlay = picture.overlay(
-                on: try Image(pngData: bytes, path: item.path), threshold: threshold)
+                on: try reading { try Image(pngData: bytes, path: item.path) }, threshold: threshold
+            )
             try write([
                 (name, try picture.grey.pngData()), (name + Self.overlayEnd, try overlay.pngData()),
             ])
             return nil
         case .logMel(let view):
             let found = try calibration.segments(of: map, share: share)
-            let (spectrogram, _) = try view.features(of: try Audio(data: bytes, path: item.path))
+            let (spectrogram, _) = try view.features(
+                of: try reading { try Audio(data: bytes, path: item.path) })
             let picture = SoundPicture(
                 spectrogram: spectrogram, map: map, curve: map.curve ?? [], segments: found,
                 threshold: try calibration.frames.threshold(share: share, of: "frames"))
             try write([(name, try picture.png())])
             return found
+        }
+    }
+
+    private func reading<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as MediaError {
+            throw ItemFailed(ItemError(error))
         }
     }
 

@@ -9,7 +9,8 @@ import Torch
 /// is the mean over channels of (x - E[x|z])², in units of what it is in training where the model
 /// has the score `residual`, and of several members the mean; ``WindowOverlay`` lays windows back to
 /// their places. Frames of recordings have a distance to those of training too, ``FrameNeighbours``, and
-/// of what the first view reads there is the stretch that is the most unlike the rest, ``FrameContrast``.
+/// of what the first view reads there is the part that is the most unlike the rest, ``FrameContrast``, of each
+/// of ``Stretches``.
 public final class Mapper {
     private let views: [DetectorView]
     private let conditioning: Conditioning?
@@ -20,6 +21,7 @@ public final class Mapper {
     private let neighbours: [FrameNeighbours]
     /// Of the first view; nil where it cannot say.
     private let contrast: FrameContrast?
+    private let stretches: Stretches
 
     /// Whether maps have contrasting stretches.
     var hasContrasts: Bool { contrast != nil }
@@ -43,13 +45,15 @@ public final class Mapper {
         }
         try self.init(
             try file.views(on: device), scales: calibration.scales,
-            frameScales: calibration.frameScales, assignments: assignments)
+            frameScales: calibration.frameScales, stretches: calibration.stretches,
+            assignments: assignments)
     }
 
     init(
         _ views: [DetectorView], scales: [Double], frameScales: [Double]? = nil,
-        assignments: [String: String] = [:]
+        stretches: Stretches = .calibrating, assignments: [String: String] = [:]
     ) throws {
+        self.stretches = stretches
         self.frameScales = frameScales ?? []
         neighbours = frameScales == nil ? [] : try views.compactMap { try FrameNeighbours(of: $0) }
         guard neighbours.count == self.frameScales.count else {
@@ -78,13 +82,18 @@ public final class Mapper {
         let codes = try conditioning?.codes(of: item, assigned: assigned) ?? []
         var sum: FeatureMap?
         var distances: [Float]?
-        var stretch: ContrastingStretch?
+        var ranges: [Range<Int>] = []
+        var contrasts: [ContrastingStretch?] = []
         var (source, hash) = (SourceDescription(), ContentHash(of: bytes))
         for (index, view) in views.enumerated() {
             let windows = try view.preprocessing.windows(of: bytes, path: item.path)
             (source, hash) = (windows.source, windows.hash)
             let errors = try errors(of: windows, view: view, codes: codes)
-            if index == 0 { stretch = try contrast?.strongest(of: windows) }
+            if index == 0, view.preprocessing.domain == .audio {
+                ranges = stretches.ranges(of: windows.mapWidth)
+                contrasts =
+                    try contrast?.strongest(of: windows, in: ranges) ?? ranges.map { _ in nil }
+            }
             let share = Float(1 / (scales[index] * Double(views.count)))
             if neighbours.indices.contains(index) {
                 let share = Float(1 / (frameScales[index] * Double(views.count)))
@@ -103,7 +112,7 @@ public final class Mapper {
         }
         return AnomalyMap(
             values: sum ?? FeatureMap(channelCount: 1, height: 0, width: 0, values: []),
-            frameDistances: distances, contrast: stretch, frameSeconds: hop,
+            frameDistances: distances, stretches: ranges, contrasts: contrasts, frameSeconds: hop,
             duration: source.sampleRate > 0
                 ? Double(source.frameCount) / Double(source.sampleRate) : 0,
             hash: hash)

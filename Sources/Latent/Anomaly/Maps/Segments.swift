@@ -26,7 +26,7 @@ struct SegmentRule {
     private let ratePrice: Double
     /// Whether the share is beyond what so many normal recordings can say.
     let isExtrapolated: Bool
-    /// Normal recordings of the calibration.
+    /// Normal recordings of the calibration, or stretches of longer ones.
     let recordingCount: Int
     /// As many as are enough.
     let leastCount: Int
@@ -46,19 +46,47 @@ struct SegmentRule {
     }
 
     /// The frames of each segment of a recording, in the order of time, and its p-value.
-    func stretches(of map: AnomalyMap, curve: [Float]) -> [(frames: Range<Int>, pValue: Double?)] {
+    ///
+    /// What ends where one stretch does, and begins where the next does, is one segment.
+    func segments(of map: AnomalyMap, curve: [Float]) -> [Found] {
+        var found: [Found] = []
+        for (stretch, contrast) in zip(map.stretches, map.contrasts) {
+            for (index, own) in segments(in: Array(curve[stretch]), contrast).enumerated() {
+                let frames =
+                    own.frames.lowerBound + stretch.lowerBound..<own.frames.upperBound
+                    + stretch.lowerBound
+                if index == 0, let last = found.last, last.frames.upperBound == frames.lowerBound,
+                    frames.lowerBound == stretch.lowerBound
+                {
+                    let pValues = [last.pValue, own.pValue].compactMap(\.self)
+                    found[found.count - 1] = (
+                        last.frames.lowerBound..<frames.upperBound, pValues.min()
+                    )
+                } else {
+                    found.append((frames, own.pValue))
+                }
+            }
+        }
+        return found
+    }
+
+    /// A segment: its frames and its p-value.
+    typealias Found = (frames: Range<Int>, pValue: Double?)
+
+    /// The same of one stretch.
+    private func segments(in curve: [Float], _ contrast: ContrastingStretch?) -> [Found] {
         func either(_ pValue: Double?) -> Double? {
             pValue.map { contrasts == nil ? $0 : min(1, 2 * $0) }
         }
         let found = runs.runs(in: curve, price: price).flatMap {
-            standing($0, in: curve, map.contrast)
+            standing($0, in: curve, contrast)
         }
         guard found.isEmpty else {
             return found.map { range in
                 (range, either(runs.evidence.pValue(of: runs.strongest(in: curve[range]))))
             }
         }
-        guard let contrast = map.contrast, contrast.nats > contrastPrice else { return [] }
+        guard let contrast, contrast.nats > contrastPrice else { return [] }
         let pValue = either(contrasts?.pValue(of: contrast.nats))
         return Self.stranger(contrast.frames, in: curve).map { ($0, pValue) }
     }
@@ -106,12 +134,13 @@ extension MapCalibration {
     ///
     /// - Parameters:
     ///   - map: of the model that this is the calibration of
-    ///   - share: of normal recordings, as long as those of calibration, that have any
+    ///   - share: of normal recordings, as long as those of calibration, that have any; of much longer ones,
+    ///     of stretches as long as those
     /// - Returns: in the order of time; a frame reaches half a hop to either side of its middle
     /// - Throws: ``LatentError`` `.usage` for a model that is not calibrated for segments
     public func segments(of map: AnomalyMap, share: Double) throws(LatentError) -> [Segment] {
         guard let curve = map.curve, let hop = map.frameSeconds else { return [] }
-        return try segmentRule(share: share).stretches(of: map, curve: curve).map { range, pValue in
+        return try segmentRule(share: share).segments(of: map, curve: curve).map { range, pValue in
             let start = range.lowerBound == 0 ? 0 : (Double(range.lowerBound) - 0.5) * hop
             let end =
                 range.upperBound == curve.count

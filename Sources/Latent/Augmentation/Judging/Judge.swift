@@ -67,7 +67,7 @@ final class Judge {
         let conditioning = model.configuration.conditioning
         let rate = filters.rates[.offManifold] ?? 1
         let own = file.record.calibration.scores(.reconstructionProbability)
-        let lacksScores = own.count < max(Self.smallestCount, Int(1 / rate) - 1)
+        let lacksScores = own.count < max(Self.smallestCount, Calibration.neededCount(rate: rate))
         let needed = filters.needsRealItems || filters.has(.duplicates) || lacksScores
         let step = max(1, (items.count + Self.referenceLimit - 1) / Self.referenceLimit)
         holdsAll = step == 1

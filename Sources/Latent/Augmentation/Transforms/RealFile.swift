@@ -70,7 +70,8 @@ enum ParentReading: Sendable {
 }
 
 extension WAVEncoding {
-    /// The encoding that keeps every bit of a recording, which was encoded as libsndfile says.
+    /// The encoding that keeps what was decoded of a recording, which was encoded as libsndfile says: at most 24 bits
+    /// of a sample, also of integers of 32 and floats of 64.
     init(keeping description: String) {
         let deep = ["24-bit", "32-bit", "64-bit", "float"]
         self = deep.contains { description.contains($0) } ? .float32 : .pcm16
