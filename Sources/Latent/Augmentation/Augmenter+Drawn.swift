@@ -13,7 +13,7 @@ extension Augmenter {
         }
     }
 
-    /// Draws the latents of a chunk and decodes them in one batch.
+    /// Draws the latents of a chunk and decodes them, some hundred windows at a time.
     ///
     /// - Parameters:
     ///   - chunk: the draws with their parents
@@ -79,7 +79,13 @@ extension Augmenter {
                 }
                 z = try configuration.path.points(from: first, to: second, mixes: weights)
             }
-            let decoded = try model.decode(z, condition: condition).mean.floats()
+            var decoded: [Float] = []
+            for rows in VAE.parts(ofRows: total) {
+                decoded += try model.decode(
+                    z.narrowed(axis: 0, start: rows.lowerBound, length: rows.count),
+                    condition: model.condition(Array(codes[rows]))
+                ).mean.floats()
+            }
             let length = model.configuration.elementCount
             var jobs: [Renderer.Job] = []
             var start = 0
@@ -116,21 +122,28 @@ extension Augmenter {
             for _ in 0..<count where !move.isNone { shifts += shift }
         }
         let rows = codes.count
-        var change = InferenceChange()
-        if !move.isNone {
-            // Of several layers the top one is moved; those below follow it.
-            let width = model.noiseCount
-            let mean = try Tensor(shifts, shape: [rows, model.configuration.latentCount])
-            let below = try Tensor.zeros(shape: [rows, width - model.configuration.latentCount])
-            change.shift = (
-                mean: try Tensor.concatenated([mean, below], axis: 1).to(model.device),
-                logVariance: try Tensor.zeros(shape: [rows, width], device: model.device)
-            )
+        let (length, width) = (model.configuration.elementCount, model.noiseCount)
+        let latentCount = model.configuration.latentCount
+        let noise = try noise ?? Tensor.zeros(shape: [rows, width], device: model.device)
+        let parts = try VAE.parts(ofRows: rows).map { part in
+            var change = InferenceChange()
+            if !move.isNone {
+                // Of several layers the top one is moved; those below follow it.
+                let moved = shifts[part.lowerBound * latentCount..<part.upperBound * latentCount]
+                let mean = try Tensor(Array(moved), shape: [part.count, latentCount])
+                let below = try Tensor.zeros(shape: [part.count, width - latentCount])
+                change.shift = (
+                    mean: try Tensor.concatenated([mean, below], axis: 1).to(model.device),
+                    logVariance: try Tensor.zeros(shape: [part.count, width], device: model.device)
+                )
+            }
+            return try model.infer(
+                model.batch(Array(values[part.lowerBound * length..<part.upperBound * length])),
+                condition: model.condition(Array(codes[part])),
+                noise: noise.narrowed(axis: 0, start: part.lowerBound, length: part.count),
+                change: change
+            ).z
         }
-        let noise =
-            try noise ?? Tensor.zeros(shape: [rows, model.noiseCount], device: model.device)
-        return try model.infer(
-            model.batch(values), condition: model.condition(codes), noise: noise, change: change
-        ).z
+        return try parts.count == 1 ? parts[0] : Tensor.concatenated(parts, axis: 0)
     }
 }

@@ -77,9 +77,13 @@ struct LatentPlaces: Sendable {
         let counts = items.map(\.windows.count)
         let values = zip(items, counts).flatMap { $0.windows.values(0..<$1) }
         let codes = zip(items, counts).flatMap { [[Int]](repeating: $0.codes, count: $1) }
-        let posterior = try model.topPosterior(
-            of: model.batch(values), condition: model.condition(codes))
-        let means = try posterior.mean.floats()
+        let length = model.configuration.elementCount
+        let means = try VAE.parts(ofRows: codes.count).flatMap { rows in
+            try model.topPosterior(
+                of: model.batch(Array(values[rows.lowerBound * length..<rows.upperBound * length])),
+                condition: model.condition(Array(codes[rows]))
+            ).mean.floats()
+        }
         let dimensions = means.count / counts.reduce(0, +)
         var places: [Float] = []
         var start = 0

@@ -29,6 +29,8 @@ struct Renderer: Sendable {
     let conditioning: Conditioning?
     /// What is done to real files; nil where they are not deformed.
     let deformations: DeformationDistribution?
+    /// Of parents whose phase is taken.
+    private let gate = LargeFileGate()
 
     func render(_ job: Job) throws -> SyntheticItem {
         var (content, transforms) = (try content(of: job), [AppliedTransform]())
@@ -135,7 +137,10 @@ struct Renderer: Sendable {
             if needed > width {
                 width = needed
             } else {
-                let (samples, _) = try view.signal(of: try Audio(contentsOf: parent.path))
+                let bytes = try FileBytes.read(parent.path)
+                let (samples, _) = try gate.run(bytes) {
+                    try view.signal(of: Audio(recording: bytes, path: parent.path))
+                }
                 phaseSource = samples
                 sampleCount = samples.count
             }

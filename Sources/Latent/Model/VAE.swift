@@ -69,6 +69,15 @@ public final class VAE {
     /// Windows that the prior is made of, where it is, [K, C, H, W]; a parameter.
     var pseudoInputs: Tensor? { latents.pseudoInputs }
 
+    /// Windows that go through the networks at once where files are drawn: those of a long recording are
+    /// thousands.
+    private static let rowLimit = 256
+
+    /// So many rows in parts that go through the networks at once.
+    static func parts(ofRows count: Int) -> [Range<Int>] {
+        stride(from: 0, to: count, by: rowLimit).map { $0..<min($0 + rowLimit, count) }
+    }
+
     /// Makes a batch tensor on the model's device from windows in row-major order.
     public func batch(_ values: [Float]) throws -> Tensor {
         try Tensor(
