@@ -256,7 +256,9 @@ import Torch
         let noise = try Tensor.zeros(shape: [2, model.noiseCount])
         func halvesDiffer(_ tensor: Tensor) throws -> Bool {
             let values = try tensor.floats()
-            return values.prefix(values.count / 2) != values.suffix(values.count / 2)
+            // The rows of a batch may be rounded differently.
+            return zip(values.prefix(values.count / 2), values.suffix(values.count / 2))
+                .contains { abs($0 - $1) > 1e-5 * max(1, abs($0)) }
         }
         let (same, apart) = (
             try model.condition([[0, 0], [0, 0]]), try model.condition([[0, 0], other])
