@@ -47,7 +47,7 @@ silence() { ! grep -E '/(Sources|Tests)/[^:]*:.*: warning:' "$logs/build.log"; }
 # Threads of libtorch that wait should not take the processor from those that work. What hangs is
 # ended here for all tests together: they share the processors and wait for each other, so that a
 # limit on each would cut off those that had no turn yet.
-tests() { OMP_WAIT_POLICY=passive timeout -k 30 22m swift test --skip-build; }
+tests() { OMP_WAIT_POLICY=passive timeout -k 30 25m swift test --skip-build; }
 
 step lint ': (error|warning):' lint
 step build ': (fatal error|error|warning):|^error:|undefined symbol|undefined reference' build
